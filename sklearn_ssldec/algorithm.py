@@ -1,0 +1,243 @@
+"""Algorithm 1 of the paper, step beside step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from sklearn_ssldec.clustering import balanced_subset, target_distribution
+
+
+class Model(Protocol):
+    """What Algorithm 1 asks of the model M."""
+
+    def train_epoch(
+        self,
+        X: Tensor,
+        P: Tensor,
+        index: Tensor,
+        escort: tuple[Tensor, Tensor] | None = None,
+        escort_weight: float = 1.0,
+    ) -> float:
+        """Train one epoch on the rows `index` of samples `X` with targets `P`; return the mean loss.
+
+        A random batch of `escort`, targets and rows, joins each batch, with that weight in the loss.
+        """
+
+    def soft_assignment(self, X: Tensor) -> Tensor:
+        """Return Q of `X` (eq. 1)."""
+
+    def set_schedule(self, lr: float, progress: float) -> None:
+        """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of Algorithm 1, and those that the paper leaves open.
+
+    Attributes
+    ----------
+    pretrain_epochs : int
+        Epochs of pre-training on the labeled samples.
+    pretrain_lr, lr : tuple of float
+        Learning rate at the start and the end of pre-training, and in the first and the last iteration that
+        `max_iter` allows; linear in between.
+    max_iter : int
+        The largest number of iterations.
+    tol, n_iter_no_change : float, int
+        The cycle ends when no more than this share of the predicted classes changed, in each of so many
+        iterations in a row.
+    labeled_threshold : float
+        Accuracy on the labeled samples to which each iteration trains them.
+    max_labeled_epochs : int
+        Cap of that training, in epochs an iteration.
+    labeled_weight : float
+        Weight of the labeled samples that join each batch of an iteration with their labels; 0 for none.
+    balance : float or None
+        `min_share` of `balanced_subset`; None trains on all samples.
+    batch_size, min_batches : int
+        Rows a batch, and batches an iteration: further subsets are drawn where one gives fewer.
+    prior : Tensor of shape (n_classes,) or None
+        `prior` of `target_distribution`.
+    """
+
+    pretrain_epochs: int
+    pretrain_lr: tuple[float, float]
+    lr: tuple[float, float]
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    labeled_threshold: float
+    max_labeled_epochs: int
+    labeled_weight: float
+    balance: float | None
+    batch_size: int
+    min_batches: int
+    prior: Tensor | None = None
+
+
+@dataclass
+class Outcome:
+    """What Algorithm 1 leaves behind, besides the trained model.
+
+    Attributes
+    ----------
+    Q : Tensor of shape (n_samples, n_classes)
+        Soft assignments of all samples.
+    n_iter : int
+        Iterations done.
+    termination_condition : str
+        Why the cycle ended: "tol", "max_iter", or "supervised" (`max_iter` is 0).
+    history : list of dict
+        One record for pre-training (iteration 0) and one for each iteration.
+    """
+
+    Q: Tensor
+    n_iter: int = 0
+    termination_condition: str = "supervised"
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def ssldec(
+    M: Model,
+    X: Tensor,
+    y: Tensor,
+    n_classes: int,
+    settings: Settings,
+    *,
+    generator: torch.Generator | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> Outcome:
+    """Train a model by Algorithm 1.
+
+    Parameters
+    ----------
+    M : Model
+        The model, trained in place.
+    X : Tensor of shape (n_samples, ...)
+        All samples, L and U.
+    y : Tensor of shape (n_samples,), int64
+        Class of each labeled sample, -1 for an unlabeled one.
+    n_classes : int
+        Number of classes.
+    settings : Settings
+        The numbers.
+    generator : torch.Generator, default=None
+        CPU generator of the balanced subsets.
+    report : callable
+        Called with each new record of the history.
+
+    Returns
+    -------
+    Outcome
+        Q, the history, and how the cycle ended.
+    """
+    L = (y >= 0).nonzero().squeeze(1)
+    labels = y[L]
+    Y = one_hot(y.clamp_min(0), n_classes).float()  # the rows of U are never used
+    outcome = Outcome(Q=torch.empty(0))
+    started = time.perf_counter()
+
+    def accuracy(Q: Tensor) -> float:
+        return (Q.argmax(1) == labels).float().mean().item()
+
+    def train_to_threshold() -> tuple[float, int]:
+        epochs = 0
+        while (reached := accuracy(M.soft_assignment(X[L]))) < settings.labeled_threshold:
+            if epochs == settings.max_labeled_epochs:
+                break
+            M.train_epoch(X, Y, L)
+            epochs += 1
+        return reached, epochs
+
+    def record(**values: Any) -> None:
+        nonlocal started
+        now = time.perf_counter()
+        outcome.history.append({"iteration": outcome.n_iter, **values, "seconds": now - started})
+        started = now
+        report(outcome.history[-1])
+
+    # M <- train_model(L)
+    loss = float("nan")
+    for epoch in range(settings.pretrain_epochs):
+        M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
+        loss = M.train_epoch(X, Y, L)
+
+    # Q <- predictions(M, L and U), defined in (1)
+    Q = outcome.Q = M.soft_assignment(X)
+    predicted = Q.argmax(1)
+    record(
+        loss=loss,
+        labeled_accuracy=accuracy(Q[L]),
+        share_changed=float("nan"),
+        subset_size=len(L),
+        labeled_epochs=settings.pretrain_epochs,
+        n_absent_classes=len(_absent(predicted, n_classes)),
+    )
+    unchanged = 0
+    while outcome.n_iter < settings.max_iter and unchanged < settings.n_iter_no_change:
+        M.set_schedule(
+            _linear(settings.lr, outcome.n_iter, settings.max_iter),
+            progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
+        )
+        # P <- target_distribution(Q), defined in (2)
+        P = target_distribution(Q, settings.prior)
+
+        # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
+        # for it, with their labels: without them the subset would be empty and the cycle idle.
+        absent = _absent(predicted, n_classes)
+        stand_in = L[torch.isin(labels, absent)]
+        P[stand_in] = Y[stand_in]
+        counted_as = predicted.clone()
+        counted_as[stand_in] = y[stand_in]
+
+        # M <- train_model(P'), for 1 epoch
+        n_batches = 0
+        while n_batches < settings.min_batches:
+            if settings.balance is None:
+                subset = torch.arange(len(X), device=y.device)
+            else:
+                subset = balanced_subset(
+                    counted_as, n_classes, min_share=settings.balance, generator=generator
+                )
+            escort = (Y, L) if settings.labeled_weight > 0 else None
+            loss = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
+            n_batches += math.ceil(len(subset) / settings.batch_size)
+
+        # while train accuracy < threshold do M <- train_model(L)
+        labeled_accuracy, labeled_epochs = train_to_threshold()
+
+        Q = outcome.Q = M.soft_assignment(X)
+        n_changed = int((Q.argmax(1) != predicted).sum())
+        predicted = Q.argmax(1)
+        # until end condition is met
+        unchanged = unchanged + 1 if n_changed <= settings.tol * len(X) else 0
+        outcome.n_iter += 1
+        record(
+            loss=loss,
+            labeled_accuracy=labeled_accuracy,
+            share_changed=n_changed / len(X),
+            subset_size=len(subset),
+            labeled_epochs=labeled_epochs,
+            n_absent_classes=len(absent),
+        )
+    if outcome.n_iter > 0:
+        outcome.termination_condition = "tol" if unchanged >= settings.n_iter_no_change else "max_iter"
+    return outcome
+
+
+def _linear(ends: tuple[float, float], step: int, n_steps: int) -> float:
+    """Return the value at a step on the line from the first step to the last."""
+    return ends[0] + (ends[1] - ends[0]) * step / max(n_steps - 1, 1)
+
+
+def _absent(predicted: Tensor, n_classes: int) -> Tensor:
+    """Return the classes that are predicted for no sample."""
+    return (torch.bincount(predicted, minlength=n_classes) == 0).nonzero().squeeze(1)

@@ -1,0 +1,227 @@
+"""What a training batch goes through: the stochastic augmentation of Algorithm 1.
+
+An augmentation is any callable that takes a batch, a tensor on the training device, and returns a new one of
+the same shape. If it has a parameter ``progress``, it is also told how far training has come, from 0 (in
+pre-training and the first iteration) to 1 (the last iteration that `max_iter` allows).
+
+Augmentations draw from torch's global generator, which `fit` seeds from `random_state` and puts back
+afterwards, so that fits are reproducible with augmentations of your own too.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class GaussianNoise:
+    """Add Gaussian noise to a batch.
+
+    Parameters
+    ----------
+    scale : float or Tensor that broadcasts against a sample
+        Standard deviation of the noise, in the units of X; a tensor of shape (n_features,) gives each
+        feature its own.
+    final_share : float, default=1.0
+        What is left of `scale` in the last iteration, > 0; it falls geometrically.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GaussianNoise(0.1)(torch.zeros(4, 2)).shape
+    torch.Size([4, 2])
+    """
+
+    def __init__(self, scale: float | Tensor, final_share: float = 1.0) -> None:
+        self.scale, self.final_share = scale, final_share
+
+    def __call__(self, batch: Tensor, progress: float = 0.0) -> Tensor:
+        """Return the batch with noise added."""
+        scale = self.scale * self.final_share**progress
+        if isinstance(scale, Tensor):
+            scale = scale.to(batch)
+        return batch + torch.randn_like(batch) * scale
+
+    def __repr__(self) -> str:
+        return f"GaussianNoise({self.scale!r}, final_share={self.final_share!r})"
+
+
+def takes_progress(augmentation: Callable[..., Tensor]) -> bool:
+    """Tell whether an augmentation wants to know how far training has come.
+
+    Parameters
+    ----------
+    augmentation : callable
+        The augmentation.
+    """
+    try:
+        return "progress" in inspect.signature(augmentation).parameters
+    except ValueError:  # some built-in callables have no signature
+        return False
+
+
+class RandomTranslation:
+    """Move each image of a batch by a whole number of pixels, along its height and its width.
+
+    The paper's augmentation (sections IV-D and IV-E), with one pixel.
+
+    Parameters
+    ----------
+    pixels : int, default=1
+        The largest shift; each image draws its own, uniformly from ``-pixels`` to ``pixels``.
+
+    Notes
+    -----
+    What enters at the border repeats the border, so that no value is assumed to be the background.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomTranslation(1)(torch.zeros(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, pixels: int = 1) -> None:
+        self.pixels = pixels
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with its images moved."""
+        n, _, height, width = batch.shape
+        shifts = torch.randint(-self.pixels, self.pixels + 1, (2, n, 1), device=batch.device)
+        rows = (torch.arange(height, device=batch.device) + shifts[0]).clamp(0, height - 1)
+        columns = (torch.arange(width, device=batch.device) + shifts[1]).clamp(0, width - 1)
+        image = torch.arange(n, device=batch.device)[:, None, None]
+        return batch.movedim(1, -1)[image, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+
+    def __repr__(self) -> str:
+        return f"RandomTranslation({self.pixels!r})"
+
+
+class RandomAffine:
+    """Rotate, scale, shear and shift each image of a batch, a little and at random.
+
+    One `affine_grid` and one `grid_sample` for the whole batch, on the batch's device.
+
+    Parameters
+    ----------
+    degrees : float, default=10.0
+        The largest rotation, either way.
+    scale : float, default=0.1
+        The largest change of size, as the logarithm of the factor, of each side on its own.
+    shear : float, default=0.0
+        The largest shear, as a share of the height.
+    shift : float, default=0.1
+        The largest shift, as a share of the side.
+
+    Notes
+    -----
+    What enters at the border repeats the border, so that no value is assumed to be the background.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomAffine(degrees=15)(torch.zeros(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(
+        self, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.0, shift: float = 0.1
+    ) -> None:
+        self.degrees, self.scale, self.shear, self.shift = degrees, scale, shear, shift
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with its images transformed."""
+        limits = [
+            math.radians(self.degrees),
+            self.scale,
+            self.scale,
+            self.shear,
+            2 * self.shift,
+            2 * self.shift,
+        ]
+        uniform = 2 * torch.rand(len(limits), len(batch), device=batch.device, dtype=batch.dtype) - 1
+        angle, log_x, log_y, shear, shift_x, shift_y = uniform * torch.tensor(limits).to(batch)[:, None]
+        cos, sin = angle.cos(), angle.sin()
+        matrices = torch.stack(
+            [cos * log_x.exp(), shear - sin, shift_x, sin, cos * log_y.exp(), shift_y], dim=1
+        ).reshape(-1, 2, 3)
+        grid = functional.affine_grid(matrices, list(batch.shape), align_corners=False)
+        return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
+            f"shift={self.shift!r})"
+        )
+
+
+class Cutout:
+    """Blank out a square of each image of a batch, at random (DeVries and Taylor, 2017).
+
+    Parameters
+    ----------
+    share : float, default=0.25
+        Side of the square, as a share of the image's height; at the border a part of it falls outside.
+
+    Notes
+    -----
+    The square takes the image's mean, so that no value is assumed to be the background.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Cutout(0.5)(torch.zeros(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, share: float = 0.25) -> None:
+        self.share = share
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with squares blanked out."""
+        n, _, height, width = batch.shape
+        center = torch.rand(2, n, 1, device=batch.device) * torch.tensor(
+            [[[height]], [[width]]], device=batch.device
+        )
+        reach = self.share * height / 2
+        rows = (torch.arange(height, device=batch.device) + 0.5 - center[0]).abs() < reach
+        columns = (torch.arange(width, device=batch.device) + 0.5 - center[1]).abs() < reach
+        square = (rows[:, :, None] & columns[:, None, :])[:, None]
+        return torch.where(square, batch.mean(dim=(2, 3), keepdim=True), batch)
+
+    def __repr__(self) -> str:
+        return f"Cutout({self.share!r})"
+
+
+class Compose:
+    """Apply augmentations one after the other.
+
+    Parameters
+    ----------
+    *augmentations : callable
+        Each takes a batch and returns one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Compose(RandomTranslation(1), GaussianNoise(0.1))(torch.zeros(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, *augmentations: Callable[[Tensor], Tensor]) -> None:
+        self.augmentations = augmentations
+
+    def __call__(self, batch: Tensor, progress: float = 0.0) -> Tensor:
+        """Return the batch after all augmentations."""
+        for augmentation in self.augmentations:
+            informed = {"progress": progress} if takes_progress(augmentation) else {}
+            batch = augmentation(batch, **informed)
+        return batch
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.augmentations))})"

@@ -1,0 +1,234 @@
+"""The mathematics of SSLDEC: equations 1 to 3 of the paper, and the balanced subset of Algorithm 1."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: int = -1) -> Tensor:
+    r"""Logarithm of the soft assignment of embeddings to clusters (eq. 1).
+
+    .. math::
+        q_{ij} = \frac{(1 + \lVert z_i - \mu_j \rVert^2 / \alpha)^{-(\alpha + 1) / 2}}
+                      {\sum_{j'} (1 + \lVert z_i - \mu_{j'} \rVert^2 / \alpha)^{-(\alpha + 1) / 2}}
+
+    The exponent printed in the paper, :math:`(-\alpha + 1) / 2`, is a slip: it would be 0 for the
+    paper's own :math:`\alpha = 1`. DEC and the authors' code have :math:`-(\alpha + 1) / 2`.
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., n_features, ...)
+        Embeddings, with the features along `axis`. Half-precision input is computed in float32.
+    centers : Tensor of shape (n_clusters, n_features)
+        Centroids :math:`\mu_j`.
+    alpha : float, default=1.0
+        Degrees of freedom of Student's t kernel, > 0.
+    axis : int, default=-1
+        Axis of `z` that holds the features; 1 for voxel-wise embeddings.
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters, ...)
+        log q, finite however far the embedding lies from every centroid, with clusters along `axis`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> z, centers = torch.tensor([[0.0]]), torch.tensor([[0.0], [1.0]])
+    >>> log_soft_assignment(z, centers).exp()   # kernels 1 and 1/2
+    tensor([[0.6667, 0.3333]])
+    """
+    if z.dtype in (torch.float16, torch.bfloat16):
+        z, centers = z.float(), centers.float()
+    # The explicit difference, not torch.cdist: that one changes its algorithm, and its rounding, with
+    # the number of rows, so that a sample's probabilities would depend on the batch it came in.
+    squared_distance = (z.movedim(axis, -1).unsqueeze(-2) - centers).square().sum(-1)
+    # Beyond the largest floats all clusters are equally far; torch 2.4's log1p of the very largest is inf.
+    scaled = (squared_distance / alpha).clamp_max(torch.finfo(z.dtype).max / 4)
+    log_kernel = -(alpha + 1) / 2 * torch.log1p(scaled)
+    return functional.log_softmax(log_kernel, dim=-1).movedim(-1, axis)
+
+
+def target_distribution(q: Tensor, prior: Tensor | None = None) -> Tensor:
+    r"""Compute the target distribution P that sharpens Q (eq. 2).
+
+    .. math::
+        p_{ij} = \frac{q_{ij}^2 \pi_j / f_j}{\sum_{j'} q_{ij'}^2 \pi_{j'} / f_{j'}},
+        \qquad f_j = \sum_i q_{ij}
+
+    With a uniform prior :math:`\pi`, the default, this is the paper's equation, whose printed
+    denominator has an index slip (:math:`i'` for :math:`j'`). Dividing by the frequencies pulls all
+    clusters towards the same size; the prior pulls them towards known proportions instead.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_samples, n_clusters)
+        Soft assignments of **all** samples, labeled and unlabeled; rows sum to 1.
+    prior : Tensor of shape (n_clusters,), default=None
+        Share of each class, :math:`\pi`. None is uniform.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_clusters)
+        P; rows sum to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target_distribution(torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
+    tensor([[0.9000, 0.1000],
+            [0.1000, 0.9000]])
+    """
+    # Summed in double precision: a float32 sum over many millions of voxels loses digits.
+    frequency = q.sum(0, dtype=torch.float64 if q.device.type != "mps" else None).to(q.dtype)
+    weight = 1 / frequency.clamp_min(torch.finfo(q.dtype).tiny)
+    if prior is not None:
+        weight = weight * prior.to(weight)
+    p = q.square() * weight
+    return p / p.sum(1, keepdim=True)
+
+
+def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: int = -1) -> Tensor:
+    r"""Kullback-Leibler divergence of Q from P, the loss of SSLDEC (eq. 3), averaged over samples.
+
+    .. math::
+        D_{KL}(P \Vert Q) = \frac{1}{n} \sum_i \sum_j p_{ij} \log \frac{p_{ij}}{q_{ij}}
+
+    The paper prints the sum; the mean makes the learning rate independent of the batch size. For
+    one-hot P it is the cross-entropy. :math:`0 \log 0 = 0`.
+
+    Parameters
+    ----------
+    p : Tensor of shape (..., n_clusters, ...)
+        Targets, with clusters along `axis`.
+    log_q : Tensor of the shape of `p`
+        Logarithm of the soft assignments.
+    weight : Tensor of the shape of `p` without `axis`, default=None
+        Weight of each sample, or voxel, in the average; None weighs all alike.
+    axis : int, default=-1
+        Axis of the clusters.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The divergence, in nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> p = torch.tensor([[1.0, 0.0]])
+    >>> kl_divergence(p, torch.tensor([[0.5, 0.5]]).log())   # log 2
+    tensor(0.6931)
+    """
+    divergence = functional.kl_div(log_q, p, reduction="none").sum(axis)
+    if weight is None:
+        return divergence.mean()
+    return (weight * divergence).sum() / weight.sum()
+
+
+def balanced_subset(
+    predicted: Tensor,
+    n_classes: int,
+    *,
+    min_share: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw the same number of samples of each predicted class (Algorithm 1, "balanced subset of P").
+
+    That number is the size of the smallest class, so that with ``min_share=0``, the paper's rule, a
+    class that is predicted for one sample leaves one sample a class, and a class that is predicted
+    nowhere leaves none at all. With ``min_share > 0`` every class brings at least that share of
+    ``n_samples / n_classes``: a class with fewer samples has them repeated, equally often, and a class
+    with none brings none.
+
+    Parameters
+    ----------
+    predicted : Tensor of shape (n_samples,), int64
+        Predicted class of each sample.
+    n_classes : int
+        Number of classes.
+    min_share : float in [0, 1], default=0.0
+        The least number of samples a class, as a share of ``n_samples / n_classes``.
+    generator : torch.Generator, default=None
+        CPU generator of the draw; None is torch's global one.
+
+    Returns
+    -------
+    Tensor of shape (n_subset,), int64
+        Indices into `predicted`, class by class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> balanced_subset(torch.tensor([0, 1, 0, 1, 2, 2, 2]), 3).shape   # two of each class
+    torch.Size([6])
+    """
+    counts = torch.bincount(predicted, minlength=n_classes)
+    size = max(int(counts.min()), math.ceil(min_share * len(predicted) / n_classes))
+    shuffled = torch.randperm(len(predicted), generator=generator).to(predicted.device)
+    by_class = shuffled[torch.argsort(predicted[shuffled], stable=True)]
+    first, counts = (counts.cumsum(0) - counts)[counts > 0], counts[counts > 0]
+    # Row j walks through the (shuffled) samples of class j, and starts again where they end.
+    slots = torch.arange(size, device=predicted.device)
+    return by_class[(first[:, None] + slots % counts[:, None]).flatten()]
+
+
+class ClusteringLayer(nn.Module):
+    """Layer that holds the centroids and returns log q (eq. 1).
+
+    The centroids are free weights, Glorot-initialised, and trained by back-propagation (eq. 4) with the
+    rest of the network, as in the authors' code.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters, one a class.
+    n_features : int
+        Size of the embedding.
+    alpha : float, default=1.0
+        Degrees of freedom of Student's t kernel, > 0. The paper has 1 in every experiment.
+    axis : int, default=-1
+        Axis of the embedding's features: -1 or 1 for one embedding a sample, 1 for one a voxel.
+
+    Attributes
+    ----------
+    centers : Parameter of shape (n_clusters, n_features)
+        The centroids.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is not a positive finite number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = ClusteringLayer(n_clusters=3, n_features=2)
+    >>> layer(torch.zeros(5, 2)).shape
+    torch.Size([5, 3])
+    >>> voxelwise = ClusteringLayer(n_clusters=3, n_features=2, axis=1)
+    >>> voxelwise(torch.zeros(5, 2, 9, 9, 9)).shape
+    torch.Size([5, 3, 9, 9, 9])
+    """
+
+    def __init__(self, n_clusters: int, n_features: int, alpha: float = 1.0, axis: int = -1) -> None:
+        super().__init__()
+        if not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be a positive finite number, got {alpha!r}.")
+        self.alpha = alpha
+        self.axis = axis
+        self.centers = nn.Parameter(torch.empty(n_clusters, n_features))
+        nn.init.xavier_uniform_(self.centers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return log q of the embeddings `z` (eq. 1)."""
+        return log_soft_assignment(z, self.centers, self.alpha, self.axis)
+
+    def extra_repr(self) -> str:
+        """Show the sizes and alpha in the printed network."""
+        n_clusters, n_features = self.centers.shape
+        return f"{n_clusters}, {n_features}, alpha={self.alpha}, axis={self.axis}"

@@ -1,0 +1,118 @@
+"""Where training runs: the device, its random generators, its threads, and the data on it."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+# torch's default generator belongs to the whole process: two threads that draw from it are not reproducible.
+_GENERATOR_LOCK = threading.RLock()
+
+# Floating-point operations of a forward pass on a batch, below which threads cost more than they give.
+FEW_OPERATIONS = 1e8
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the torch device: for "auto" CUDA if there is a GPU, then MPS, then the CPU.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto", or what `torch.device` takes.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device.
+    """
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(
+                f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got {device!r}."
+            ) from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block and put the caller's generators back behind it.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : torch.device
+        Device whose generator is seeded besides the CPU's.
+    """
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    with (
+        _GENERATOR_LOCK,
+        torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type),
+    ):
+        torch.manual_seed(seed)
+        yield
+
+
+def place(X: np.ndarray, device: torch.device) -> Tensor:
+    """Return X as a tensor, on the device if it takes at most half of its free memory.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+        Samples; shared, not copied, on a CPU.
+    device : torch.device
+        Where training runs.
+    """
+    with warnings.catch_warnings():
+        # Read-only arrays (joblib's memory maps): nothing here writes to X.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        samples = torch.from_numpy(X)
+    if device.type == "cuda" and X.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return samples
+    return samples.to(device)
+
+
+def count_operations(network: nn.Module, sample: Tensor) -> float:
+    """Return the floating-point operations of a forward pass on one sample.
+
+    Parameters
+    ----------
+    network : Module
+        The network.
+    sample : Tensor of shape (n_samples, ...)
+        Samples to count on.
+    """
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(sample)
+    return counter.get_total_flops() / len(sample)
+
+
+def suitable_threads(operations: float, device: torch.device) -> AbstractContextManager:
+    """Return a context with one thread for networks so small that a second one would slow them down.
+
+    The limit is for the calling thread and ends with the block.
+
+    Parameters
+    ----------
+    operations : float
+        Floating-point operations of a forward pass on a batch.
+    device : torch.device
+        Where the network runs.
+    """
+    if device.type != "cpu" or operations > FEW_OPERATIONS:
+        return nullcontext()
+    return threadpool_limits(limits=1, user_api="openmp")

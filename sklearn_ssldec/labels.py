@@ -1,0 +1,193 @@
+"""What is labeled: which rows of y carry a label, encoding labels as codes and decoding them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+UNLABELED_CODE = -1
+
+
+@dataclass(frozen=True)
+class EncodedLabels:
+    """Labels as integers.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The sorted class labels.
+    codes : ndarray of shape (n_samples,), int64
+        Position of each sample's label in `classes`; -1 where it has none.
+    """
+
+    classes: np.ndarray
+    codes: np.ndarray
+
+    @property
+    def labeled(self) -> np.ndarray:
+        """Boolean mask of the labeled samples."""
+        return self.codes != UNLABELED_CODE
+
+
+def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabels:
+    """Encode labels as the positions of their classes, and unlabeled samples as -1.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels: integers, booleans, strings (an object array or a list where they stand beside the integer
+        -1), or floats with integer values.
+    unlabeled_label : int, str or None, default=-1
+        The value that marks an unlabeled sample. None: every sample is labeled.
+
+    Returns
+    -------
+    EncodedLabels
+        The classes and the codes.
+
+    Raises
+    ------
+    ValueError
+        If `y` is not one-dimensional, holds missing values or continuous targets, has no labeled sample or
+        only one class, or looks as if its unlabeled marker was lost in a conversion.
+
+    Examples
+    --------
+    >>> encode_labels(["cat", "dog", -1])
+    EncodedLabels(classes=array(['cat', 'dog'], dtype='<U3'), codes=array([ 0,  1, -1]))
+    """
+    y = _as_array(y)
+    labeled = labeled_mask(y, unlabeled_label)
+    if not labeled.any():
+        raise ValueError(
+            f"y has no labeled sample: all {len(y)} are {unlabeled_label!r}, which marks unlabeled samples "
+            "(parameter unlabeled_label). Label at least one sample of each class."
+        )
+    given = y[labeled]
+    if given.dtype == object:
+        # scikit-learn's convention for string targets: an object array with the integer -1. What is left
+        # without the -1 must be of one kind.
+        kinds = {_kind(value) for value in given}
+        if len(kinds) > 1:
+            raise ValueError(f"y mixes labels of several kinds: {', '.join(sorted(kinds))}. Use one kind.")
+        given = np.array(given.tolist())
+    check_classification_targets(given)
+    classes, positions = np.unique(given, return_inverse=True)
+    if len(classes) < 2:
+        hint = ""
+        if unlabeled_label == -1 and not labeled.all() and classes.dtype.kind in "iuf" and classes[0] == 1:
+            hint = " If -1 is a class and every sample is labeled, pass unlabeled_label=None."
+        raise ValueError(
+            f"y must have labels of at least 2 classes, got one class only: {classes.tolist()[0]!r}.{hint}"
+        )
+    codes = np.full(len(y), UNLABELED_CODE, dtype=np.int64)
+    codes[labeled] = positions
+    return EncodedLabels(classes, codes)
+
+
+def labeled_mask(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray:
+    """Tell which samples are labeled.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, as for `encode_labels`.
+    unlabeled_label : int, str or None, default=-1
+        The value that marks an unlabeled sample. None: every sample is labeled.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), bool
+        True where the sample has a label.
+
+    Raises
+    ------
+    ValueError
+        If `y` is not one-dimensional, holds missing values, or looks as if its unlabeled marker was lost in
+        a conversion to strings or to unsigned integers.
+
+    Examples
+    --------
+    >>> labeled_mask([0, 1, -1])
+    array([ True,  True, False])
+    """
+    y = _as_array(y)
+    _refuse_missing(y)
+    if unlabeled_label is None:
+        return np.ones(len(y), dtype=bool)
+    _refuse_lost_marker(y, unlabeled_label)
+    if y.dtype == object:
+        return np.array([not _equal(value, unlabeled_label) for value in y], dtype=bool)
+    if (y.dtype.kind in "US") != isinstance(unlabeled_label, str):
+        return np.ones(len(y), dtype=bool)
+    return y != unlabeled_label
+
+
+def _as_array(y: Any) -> np.ndarray:
+    if isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1:
+        # np.asarray(["cat", -1]) would make the string "-1" a class.
+        y = np.array(y, dtype=object)
+    elif not isinstance(y, np.ndarray):
+        # Nullable and categorical pandas columns become object arrays here, with pd.NA where they miss.
+        y = np.asarray(y)
+    return column_or_1d(y, warn=True)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, (bool, np.bool_)):
+        return "bool"
+    return "number" if isinstance(value, (int, float, np.number)) else type(value).__name__
+
+
+def _equal(value: Any, unlabeled_label: int | str) -> bool:
+    return _kind(value) == _kind(unlabeled_label) and value == unlabeled_label
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, (float, np.floating)) and value != value)
+    )
+
+
+def _refuse_missing(y: np.ndarray) -> None:
+    if y.dtype == object:
+        missing = np.array([_is_missing(value) for value in y], dtype=bool)
+    else:
+        missing = np.isnan(y) if y.dtype.kind == "f" else np.zeros(len(y), dtype=bool)
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN: {missing.sum()} of {len(y)} labels are missing (NaN, None or NA). Mark "
+            "unlabeled samples with -1 instead: y.fillna(-1) on a pandas Series (y.astype(object).fillna(-1) "
+            "where the labels are strings), np.where(np.isnan(y), -1, y) on an array."
+        )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("Input y contains infinity or a value too large for its dtype.")
+
+
+def _refuse_lost_marker(y: np.ndarray, unlabeled_label: int | str) -> None:
+    """Refuse arrays in which a conversion made the unlabeled marker an ordinary value, unnoticed."""
+    if isinstance(unlabeled_label, str):
+        return
+    is_lost = y.dtype.kind == "U" or (y.dtype == object and any(isinstance(value, str) for value in y))
+    lost = str(unlabeled_label)
+    if is_lost and any(isinstance(value, str) and value == lost for value in y):
+        raise ValueError(
+            f"y holds the string {lost!r}, which would be a class; the unlabeled marker is the integer "
+            f"{unlabeled_label}. Keep strings and the marker apart in an object array, "
+            f"np.array(['cat', 'dog', {lost}], dtype=object), or pass unlabeled_label={lost!r}."
+        )
+    if unlabeled_label == -1 and y.dtype.kind == "u" and (y == np.iinfo(y.dtype).max).any():
+        largest = np.iinfo(y.dtype).max
+        raise ValueError(
+            f"y is {y.dtype} and holds {largest}, which is what -1 becomes in an unsigned array. Convert "
+            f"y to a signed dtype before marking samples with -1, or pass unlabeled_label={largest} (or "
+            f"None, if {largest} is a class)."
+        )

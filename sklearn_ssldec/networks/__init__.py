@@ -1,0 +1,6 @@
+"""Networks that map a batch to embeddings; the library puts the clustering layer on top."""
+
+from sklearn_ssldec.networks.convnet import ConvNet
+from sklearn_ssldec.networks.mlp import MLP
+
+__all__ = ["MLP", "ConvNet"]

@@ -1,0 +1,26 @@
+import os
+
+# scikit-learn skips check_array_api_input silently without it; it must be set before scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_moons
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_torch_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def moons():
+    """Half-moons with 4 labels each, spread over the moon: X, y with -1, true labels."""
+    X, truth = make_moons(300, noise=0.1, random_state=0)
+    y = np.full(300, -1)
+    for c in (0, 1):
+        rows = np.flatnonzero(truth == c)
+        rows = rows[np.argsort(X[rows, 0])]
+        y[rows[(np.array([0.05, 0.35, 0.65, 0.95]) * len(rows)).astype(int)]] = c
+    return X, y, truth

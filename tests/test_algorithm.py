@@ -1,0 +1,224 @@
+"""Algorithm 1 on a scripted model: which rows are trained on, with which targets, in which order."""
+
+import math
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from sklearn_ssldec.algorithm import Settings, ssldec
+from sklearn_ssldec.clustering import target_distribution
+
+SETTINGS = Settings(
+    pretrain_epochs=3,
+    pretrain_lr=(1e-3, 1e-4),
+    lr=(1e-4, 1e-4),
+    max_iter=2,
+    tol=0.0,
+    n_iter_no_change=1,
+    labeled_threshold=1.0,
+    max_labeled_epochs=4,
+    labeled_weight=0.0,
+    balance=0.0,
+    batch_size=128,
+    min_batches=1,
+)
+
+# Six samples, of which the first two are labeled, 0 and 1.
+Y = torch.tensor([0, 1, -1, -1, -1, -1])
+X = torch.arange(6.0)[:, None]
+
+
+def soft(*classes, certainty=0.9):
+    """Return Q that predicts the classes."""
+    q = torch.full((len(classes), 2), 1 - certainty)
+    q[torch.arange(len(classes)), torch.tensor(classes)] = certainty
+    return q
+
+
+class ScriptedModel:
+    """Predicts Q from a list, the last one for ever; keeps what it was told."""
+
+    def __init__(self, *Qs):
+        self.Qs, self.calls, self.escorts = list(Qs), [], []
+
+    def train_epoch(self, X, P, index, escort=None, escort_weight=1.0):
+        self.calls.append(("train", index.tolist(), P[index].clone()))
+        self.escorts.append(None if escort is None else (*(part.clone() for part in escort), escort_weight))
+        if len(self.Qs) > 1:
+            self.Qs.pop(0)
+        return 0.5
+
+    def soft_assignment(self, samples):
+        return self.Qs[0][samples[:, 0].long()]
+
+    def set_schedule(self, lr, progress):
+        self.calls.append(("schedule", lr, progress))
+
+    def schedule(self):
+        return [call[1:] for call in self.calls if call[0] == "schedule"]
+
+    def trained_on(self):
+        return [sorted(call[1]) for call in self.calls if call[0] == "train"]
+
+
+def run(model, y=Y, n_classes=2, **changes):
+    settings = Settings(**{**SETTINGS.__dict__, **changes})
+    return ssldec(model, X, y, n_classes, settings, generator=torch.Generator().manual_seed(0))
+
+
+def test_pretraining_sees_the_labeled_samples_with_their_labels_at_a_falling_learning_rate():
+    model = ScriptedModel(soft(0, 1, 0, 1, 0, 1))
+    outcome = run(model, max_iter=0)
+    assert model.trained_on() == [[0, 1]] * 3
+    for _, _, P in (call for call in model.calls if call[0] == "train"):
+        assert_allclose(P, [[1, 0], [0, 1]])
+    assert_allclose(model.schedule(), [(1e-3, 0), (5.5e-4, 0), (1e-4, 0)])
+    assert (outcome.n_iter, outcome.termination_condition) == (0, "supervised")
+
+
+def test_iteration_trains_on_a_balanced_subset_with_computed_targets():
+    Q = soft(0, 1, 0, 0, 0, 1, certainty=0.8)  # two samples are predicted to be of class 1
+    model = ScriptedModel(Q)
+    run(model, max_iter=1)
+    (_, index, P) = model.calls[-1]
+    assert len(index) == 4
+    assert {1, 5} < set(index)
+    assert_allclose(P, target_distribution(Q)[index])
+
+
+def test_learning_rate_and_progress_of_the_cycle_are_linear():
+    a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    model = ScriptedModel(a, b, a, b)
+    run(model, pretrain_epochs=0, max_iter=3, lr=(1e-2, 2e-3))
+    assert_allclose(model.schedule(), [(1e-2, 0), (6e-3, 0.5), (2e-3, 1)])
+
+
+def test_labeled_samples_join_the_batches_with_their_labels():
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 1))
+    run(model, max_iter=1, labeled_weight=0.5)
+    assert model.escorts[:3] == [None] * 3
+    P, index, weight = model.escorts[3]
+    assert index.tolist() == [0, 1]
+    assert_allclose(P[index], [[1, 0], [0, 1]])
+    assert weight == 0.5
+
+
+def test_small_subsets_are_drawn_again_until_there_are_enough_batches():
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 0))  # one sample a class: one batch of 2
+    run(model, max_iter=1, min_batches=5)
+    drawn = model.trained_on()[3:]
+    assert [len(index) for index in drawn] == [2] * 5
+    assert len({tuple(index) for index in drawn}) > 1
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 0))
+    run(model, max_iter=1, min_batches=3, batch_size=2, balance=None)  # three batches at once
+    assert len(model.trained_on()) == 4
+
+
+def test_prior_enters_the_targets():
+    Q = soft(0, 1, 0, 0, 0, 1, certainty=0.8)
+    prior = torch.tensor([0.9, 0.1])
+    model = ScriptedModel(Q)
+    run(model, max_iter=1, prior=prior)
+    (_, index, P) = model.calls[-1]
+    assert_allclose(P, target_distribution(Q, prior)[index])
+
+
+def test_without_balance_all_samples_take_part():
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 1))
+    run(model, max_iter=1, balance=None)
+    assert model.trained_on()[-1] == [0, 1, 2, 3, 4, 5]
+
+
+def test_labeled_samples_are_trained_until_the_threshold():
+    right, wrong = soft(0, 1, 0, 1, 0, 1), soft(0, 0, 0, 1, 0, 1)
+    # 3 epochs of pre-training, one on the subset, two that leave the second label wrong, one that mends it
+    model = ScriptedModel(right, right, right, right, wrong, wrong, wrong, right)
+    outcome = run(model, max_iter=1)
+    assert model.trained_on()[4:] == [[0, 1]] * 3
+    assert outcome.history[-1]["labeled_epochs"] == 3
+    assert outcome.history[-1]["labeled_accuracy"] == 1
+
+
+def test_labeled_training_is_capped():
+    model = ScriptedModel(soft(0, 0, 0, 1, 0, 1))
+    outcome = run(model, max_iter=1)
+    assert outcome.history[-1]["labeled_epochs"] == 4
+    assert outcome.history[-1]["labeled_accuracy"] == 0.5
+
+
+def test_lower_threshold_is_content():
+    model = ScriptedModel(soft(0, 0, 0, 1, 0, 1))
+    assert run(model, labeled_threshold=0.5).history[-1]["labeled_epochs"] == 0
+
+
+def test_ends_when_no_more_than_tol_changes():
+    start, moved = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    model = ScriptedModel(start, start, start, start, moved, moved)
+    outcome = run(model, max_iter=9)
+    assert [record["share_changed"] for record in outcome.history[1:]] == [pytest.approx(1 / 6), 0]
+    assert (outcome.n_iter, outcome.termination_condition) == (2, "tol")
+    assert run(ScriptedModel(start, start, start, start, moved), max_iter=9, tol=0.2).n_iter == 1
+
+
+def test_waits_for_several_calm_iterations_in_a_row():
+    a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    outcome = run(ScriptedModel(a, a, a, a, a, b, b, b, b), max_iter=9, n_iter_no_change=3)
+    shares = [record["share_changed"] for record in outcome.history[1:]]
+    assert_allclose(shares, [0, 1 / 6, 0, 0, 0])
+
+
+def test_exactly_tol_counts_as_calm():
+    # 1 of 10 in float32 is more than 0.1
+    Y10, X10 = torch.tensor([0, 1] + [-1] * 8), torch.arange(10.0)[:, None]
+    a, b = soft(0, 1, *[0] * 8), soft(0, 1, *[0] * 7, 1)
+    settings = Settings(**{**SETTINGS.__dict__, "tol": 0.1, "max_iter": 5})
+    outcome = ssldec(ScriptedModel(a, a, a, a, b, a, b, a), X10, Y10, 2, settings)
+    assert outcome.n_iter == 1
+
+
+def test_ends_at_max_iter():
+    a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    outcome = run(ScriptedModel(a, a, a, a, b, a, b, a, b), max_iter=3)
+    assert (outcome.n_iter, outcome.termination_condition) == (3, "max_iter")
+
+
+def test_labeled_samples_stand_in_for_a_class_that_is_never_predicted():
+    # The paper's rule would leave an empty subset, and the cycle would train on nothing.
+    model = ScriptedModel(soft(0, 0, 0, 0, 0, 0))
+    outcome = run(model, max_iter=1, labeled_threshold=0.5)
+    (_, index, P) = model.calls[-1]
+    assert 1 in index
+    assert len(index) == 2
+    assert_allclose(P[index.index(1)], [0, 1])
+    assert outcome.history[-1]["n_absent_classes"] == 1
+
+
+def test_balance_keeps_a_rare_class_from_starving_the_others():
+    y = torch.tensor([0, 1, -1, -1, -1, -1])
+    Q = soft(0, 1, 0, 0, 0, 0)
+    starved, fed = ScriptedModel(Q), ScriptedModel(Q)
+    run(starved, y, max_iter=1, balance=0.0)
+    run(fed, y, max_iter=1, balance=1.0)
+    assert len(starved.trained_on()[-1]) == 2
+    assert len(fed.trained_on()[-1]) == 6
+    assert fed.trained_on()[-1].count(1) == 3
+
+
+def test_history_has_one_record_an_iteration():
+    reported = []
+    outcome = ssldec(
+        ScriptedModel(soft(0, 1, 0, 1, 0, 1)),
+        X,
+        Y,
+        2,
+        SETTINGS,
+        report=lambda record: reported.append(record),
+    )
+    assert reported == outcome.history
+    assert [record["iteration"] for record in outcome.history] == [0, 1]
+    first, last = outcome.history
+    assert math.isnan(first["share_changed"])
+    assert last["subset_size"] == 6
+    assert last["loss"] == 0.5
+    assert last["seconds"] >= 0

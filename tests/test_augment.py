@@ -1,0 +1,78 @@
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from sklearn_ssldec.augment import Compose, Cutout, GaussianNoise, RandomAffine, RandomTranslation
+
+IMAGES = [RandomTranslation(1), RandomAffine(15, 0.1, 0.1, 0.1), Cutout(0.3), GaussianNoise(0.1)]
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize("augment", [*IMAGES, Compose(*IMAGES)], ids=repr)
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (6, 3, 10, 12)])
+def test_keeps_shape_dtype_and_input_and_is_seeded(augment, shape):
+    batch = torch.rand(shape)
+    before = batch.clone()
+    torch.manual_seed(1)
+    once = augment(batch)
+    torch.manual_seed(1)
+    again = augment(batch)
+    assert once.shape == shape
+    assert once.dtype == batch.dtype
+    assert torch.equal(once, again)
+    assert torch.equal(batch, before)
+    assert not torch.equal(augment(batch.repeat(20, 1, 1, 1)), batch.repeat(20, 1, 1, 1))
+
+
+def test_noise_has_the_scale_of_each_feature():
+    noise = GaussianNoise(torch.tensor([0.1, 2.0]))(torch.zeros(20_000, 2))
+    assert_allclose(noise.std(0), [0.1, 2.0], rtol=0.03)
+    assert_allclose(noise.mean(0), [0, 0], atol=0.05)
+
+
+def test_translation_moves_by_whole_pixels_and_repeats_the_border():
+    image = torch.arange(25.0).reshape(1, 1, 5, 5)
+    moved = RandomTranslation(1)(image.repeat(200, 1, 1, 1))
+    padded = torch.nn.functional.pad(image, [1] * 4, mode="replicate")[0, 0]
+    windows = {tuple(padded[i : i + 5, j : j + 5].flatten().tolist()) for i in range(3) for j in range(3)}
+    assert {tuple(one.flatten().tolist()) for one in moved} == windows
+
+
+def test_affine_without_change_is_the_identity():
+    batch = torch.rand(3, 2, 7, 9)
+    assert_allclose(RandomAffine(0, 0, 0, 0)(batch), batch, atol=1e-5)
+
+
+def test_affine_rotates_by_at_most_the_angle_and_keeps_the_centre():
+    batch = torch.zeros(100, 1, 21, 21)
+    batch[:, :, 10, :] = 1  # a horizontal line through the centre
+    turned = RandomAffine(degrees=30, scale=0, shear=0, shift=0)(batch)
+    assert (turned[:, 0, 10, 10] > 0.4).all()
+    rows = torch.arange(21.0)
+    height = (turned[:, 0, :, 17] * rows).sum(1) / turned[:, 0, :, 17].sum(1) - 10  # 7 pixels off the centre
+    assert height.abs().max() <= 7 * torch.tan(torch.tensor(31.0).deg2rad())
+    assert height.abs().max() > 2
+
+
+def test_affine_shifts_each_image_on_its_own():
+    batch = torch.zeros(50, 1, 20, 20)
+    batch[:, :, 10, 10] = 1
+    moved = RandomAffine(degrees=0, scale=0, shear=0, shift=0.2)(batch)
+    where = {tuple(divmod(int(image.flatten().argmax()), 20)) for image in moved}
+    assert len(where) > 20
+    assert all(abs(i - 10) <= 4 and abs(j - 10) <= 4 for i, j in where)
+
+
+def test_cutout_blanks_a_square_with_the_mean():
+    batch = torch.zeros(300, 1, 20, 20)
+    batch[:, :, ::2] = 1
+    cut = Cutout(0.5)(batch)
+    blank = cut == 0.5
+    assert blank.flatten(1).sum(1).max() == 100
+    assert (blank | (cut == batch)).all()

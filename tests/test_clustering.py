@@ -1,0 +1,213 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from sklearn_ssldec.clustering import (
+    ClusteringLayer,
+    balanced_subset,
+    kl_divergence,
+    log_soft_assignment,
+    target_distribution,
+)
+
+sizes = st.integers(1, 6)
+alphas = st.floats(0.05, 50)
+
+
+def embeddings(n_samples, n_features, scale=1.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n_samples, n_features, generator=generator)
+
+
+# Equation 1 ---------------------------------------------------------------------------------------------
+
+
+def test_soft_assignment_by_hand():
+    # alpha = 1: kernels (1 + d^2)^-1 with d^2 = 1, 4, 0 -> 1/2, 1/5, 1
+    z = torch.tensor([[0.0, 0.0]])
+    centers = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    assert_allclose(log_soft_assignment(z, centers).exp()[0], [5 / 17, 2 / 17, 10 / 17], rtol=1e-6)
+
+
+def test_soft_assignment_by_hand_alpha_3():
+    # alpha = 3: kernels (1 + d^2 / 3)^-2 with d^2 = 3, 6 -> 1/4, 1/9
+    z = torch.tensor([[0.0]])
+    centers = torch.tensor([[math.sqrt(3)], [math.sqrt(6)]])
+    assert_allclose(log_soft_assignment(z, centers, alpha=3.0).exp()[0], [9 / 13, 4 / 13], rtol=1e-6)
+
+
+@given(n=sizes, k=sizes, d=sizes, alpha=alphas, power=st.integers(-6, 6))
+def test_soft_assignment_is_finite_and_normalised(n, k, d, alpha, power):
+    log_q = log_soft_assignment(embeddings(n, d, 10.0**power), embeddings(k, d, seed=1), alpha)
+    assert torch.isfinite(log_q).all()
+    assert_allclose(log_q.exp().sum(1), 1, rtol=1e-5)
+
+
+def test_soft_assignment_beyond_the_largest_float_is_uniform():
+    log_q = log_soft_assignment(torch.tensor([[1e30], [math.inf]]), torch.tensor([[0.0], [1.0]]))
+    assert_allclose(log_q.exp(), 0.5)
+
+
+@given(k=sizes, d=sizes, alpha=alphas, seed=st.integers(0, 99))
+def test_soft_assignment_is_equivariant_to_the_order_of_clusters(k, d, alpha, seed):
+    z, centers = embeddings(5, d), embeddings(k, d, seed=1)
+    order = torch.randperm(k, generator=torch.Generator().manual_seed(seed))
+    permuted = log_soft_assignment(z, centers[order], alpha)
+    assert_allclose(permuted, log_soft_assignment(z, centers, alpha)[:, order], atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 25, 26, 64])
+def test_soft_assignment_does_not_depend_on_the_batch(n):
+    z, centers = embeddings(64, 5), embeddings(3, 5, seed=1)
+    assert torch.equal(log_soft_assignment(z, centers)[:n], log_soft_assignment(z[:n], centers))
+
+
+def test_soft_assignment_of_voxels_is_that_of_samples():
+    z, centers = embeddings(2 * 3 * 4 * 5, 6).reshape(2, 3, 4, 5, 6), embeddings(3, 6, seed=1)
+    voxelwise = log_soft_assignment(z.movedim(-1, 1), centers, axis=1)
+    assert voxelwise.shape == (2, 3, 3, 4, 5)
+    assert torch.equal(voxelwise.movedim(1, -1), log_soft_assignment(z, centers))
+
+
+def test_soft_assignment_of_half_precision_is_computed_in_float32():
+    z, centers = embeddings(50, 4), embeddings(3, 4, seed=1)
+    log_q = log_soft_assignment(z.bfloat16(), centers.bfloat16())
+    assert log_q.dtype == torch.float32
+    assert_allclose(log_q.exp().sum(1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, math.inf, math.nan])
+def test_clustering_layer_refuses_alpha(alpha):
+    with pytest.raises(ValueError, match="alpha must be a positive finite number"):
+        ClusteringLayer(2, 2, alpha)
+
+
+def test_clustering_layer_is_glorot_initialised():
+    centers = ClusteringLayer(40, 60).centers
+    limit = math.sqrt(6 / 100)
+    assert centers.abs().max() <= limit
+    assert_allclose(centers.detach().std(), limit / math.sqrt(3), rtol=0.05)
+
+
+# Equation 2 ---------------------------------------------------------------------------------------------
+
+
+def test_target_distribution_by_hand():
+    # f = (0.9, 1.1); row 1: 0.25/0.9 : 0.25/1.1 = 11 : 9; row 2: 0.16/0.9 : 0.36/1.1 = 44 : 81
+    p = target_distribution(torch.tensor([[0.5, 0.5], [0.4, 0.6]]))
+    assert_allclose(p, [[11 / 20, 9 / 20], [44 / 125, 81 / 125]], rtol=1e-6)
+
+
+def test_target_distribution_with_prior_by_hand():
+    # the same, with 11 : 9 and 44 : 81 multiplied by 3 : 1
+    p = target_distribution(torch.tensor([[0.5, 0.5], [0.4, 0.6]]), torch.tensor([0.75, 0.25]))
+    assert_allclose(p, [[33 / 42, 9 / 42], [132 / 213, 81 / 213]], rtol=1e-6)
+
+
+@given(n=st.integers(1, 20), k=sizes, seed=st.integers(0, 99))
+def test_target_distribution_properties(n, k, seed):
+    q = log_soft_assignment(embeddings(n, 2, 5.0, seed), embeddings(k, 2, seed=seed + 1)).exp()
+    p = target_distribution(q)
+    assert_allclose(p.sum(1), 1, rtol=1e-5)
+    assert_allclose(p, target_distribution(q, torch.full((k,), 1 / k)), rtol=1e-5)
+    order = torch.randperm(k, generator=torch.Generator().manual_seed(seed))
+    assert_allclose(target_distribution(q[:, order]), p[:, order], rtol=1e-4, atol=1e-7)
+    rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    assert_allclose(target_distribution(q[rows]), p[rows], rtol=1e-4, atol=1e-7)
+
+
+def test_target_distribution_of_a_class_without_mass_is_finite():
+    p = target_distribution(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    assert_allclose(p, [[1, 0], [1, 0]])
+
+
+def test_target_distribution_keeps_the_proportions_that_the_prior_tells():
+    # 97 % of class 0, whose members are as confident as those of class 1
+    q = torch.tensor([[0.8, 0.2]] * 970 + [[0.2, 0.8]] * 30)
+    plain = target_distribution(q).mean(0)[0]
+    kept = target_distribution(q, torch.tensor([0.97, 0.03])).mean(0)[0]
+    assert plain < 0.85
+    assert kept > 0.97
+
+
+# Equation 3 ---------------------------------------------------------------------------------------------
+
+
+def test_kl_divergence_by_hand():
+    # 0.5 log(0.5 / 0.25) + 0.5 log(0.5 / 0.75) = 0.5 log(4 / 3); second row 0
+    p = torch.tensor([[0.5, 0.5], [0.3, 0.7]])
+    q = torch.tensor([[0.25, 0.75], [0.3, 0.7]])
+    assert_allclose(kl_divergence(p, q.log()), 0.25 * math.log(4 / 3), rtol=1e-5)
+
+
+def test_kl_divergence_of_labels_is_the_cross_entropy():
+    log_q = torch.log_softmax(embeddings(6, 4), 1)
+    labels = torch.tensor([0, 3, 2, 2, 1, 0])
+    p = torch.nn.functional.one_hot(labels, 4).float()
+    assert_allclose(kl_divergence(p, log_q), torch.nn.functional.nll_loss(log_q, labels), rtol=1e-6)
+
+
+def test_kl_divergence_of_voxels_is_the_mean_over_voxels():
+    p, q = (torch.softmax(embeddings(2 * 3 * 3, 4, seed=s), 1).reshape(2, 3, 3, 4) for s in (0, 1))
+    voxelwise = kl_divergence(p.movedim(-1, 1), q.log().movedim(-1, 1), axis=1)
+    assert_allclose(voxelwise, kl_divergence(p.reshape(-1, 4), q.reshape(-1, 4).log()), rtol=1e-6)
+
+
+# Equation 4 ---------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(alpha=alphas, k=st.integers(2, 5), d=sizes)
+def test_autograd_is_equation_4(alpha, k, d):
+    z = embeddings(4, d).double().requires_grad_()
+    centers = embeddings(k, d, seed=1).double().requires_grad_()
+    log_q = log_soft_assignment(z, centers, alpha)
+    q = log_q.exp().detach()
+    p = target_distribution(q)
+    (4 * kl_divergence(p, log_q)).backward()  # the paper sums over the 4 samples
+    # as printed for alpha = 1: 2 sum_j (1 + d^2)^-1 (p - q) (z - mu)
+    difference = (z[:, None] - centers[None]).detach()
+    kernel = 1 / (1 + difference.square().sum(2) / alpha)
+    terms = (alpha + 1) / alpha * (kernel * (p - q))[:, :, None] * difference
+    assert_allclose(z.grad, terms.sum(1), rtol=1e-6, atol=1e-9)
+    assert_allclose(centers.grad, -terms.sum(0), rtol=1e-6, atol=1e-9)
+
+
+# Balanced subset ------------------------------------------------------------------------------------------
+
+
+@given(predicted=st.lists(st.integers(0, 3), min_size=1, max_size=60), seed=st.integers(0, 99))
+def test_balanced_subset_is_the_papers(predicted, seed):
+    predicted = torch.tensor(predicted)
+    subset = balanced_subset(predicted, 4, generator=torch.Generator().manual_seed(seed))
+    smallest = torch.bincount(predicted, minlength=4).min()
+    assert (torch.bincount(predicted[subset], minlength=4) == smallest).all()
+    assert len(subset.unique()) == len(subset)
+
+
+@given(predicted=st.lists(st.integers(0, 3), min_size=1, max_size=60), share=st.floats(0.01, 1))
+def test_balanced_subset_repeats_rare_classes_evenly(predicted, share):
+    predicted = torch.tensor(predicted)
+    subset = balanced_subset(predicted, 4, min_share=share, generator=torch.Generator().manual_seed(0))
+    counts = torch.bincount(predicted, minlength=4)
+    size = max(int(counts.min()), math.ceil(share * len(predicted) / 4))
+    expected = torch.where(counts > 0, size, 0)
+    assert torch.equal(torch.bincount(predicted[subset], minlength=4), expected)
+    times = torch.bincount(subset, minlength=len(predicted))
+    for j in range(4):
+        if counts[j]:
+            assert times[predicted == j].max() - times[predicted == j].min() <= 1
+
+
+def test_balanced_subset_draws_at_random():
+    predicted = torch.tensor([0] * 50 + [1] * 5)
+    draws = [
+        set(balanced_subset(predicted, 2, generator=torch.Generator().manual_seed(s)).tolist())
+        for s in range(20)
+    ]
+    assert len(set.union(*draws)) > 40
+    assert len({frozenset(draw) for draw in draws}) > 10

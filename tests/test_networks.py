@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ssldec.networks import MLP, ConvNet
+
+
+def kinds(network):
+    """Name the layers in order, dropout aside, with their sizes."""
+    names = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            names.append(f"conv {layer.out_channels}")
+            assert layer.kernel_size == (3, 3)
+            assert layer.padding == "same"
+        elif isinstance(layer, nn.Linear):
+            names.append(f"dense {layer.in_features}-{layer.out_features}")
+        elif isinstance(layer, (nn.MaxPool2d, nn.ELU, nn.BatchNorm1d, nn.BatchNorm2d)):
+            names.append({"MaxPool2d": "pool", "ELU": "elu"}.get(type(layer).__name__, "norm"))
+    return names
+
+
+@pytest.mark.parametrize(("shape", "flat"), [((1, 28, 28), 1152), ((3, 32, 32), 2048)])
+def test_figure_2(shape, flat):
+    def unit(name):
+        return [name, "norm", "elu"]
+
+    expected = []
+    for filters in ((128, 128, 128), (256, 256, 256), (512, 256, 128)):
+        for n in filters:
+            expected += unit(f"conv {n}")
+        expected.append("pool")
+    expected += unit(f"dense {flat}-128") + unit("dense 128-10")
+    network = ConvNet(shape, 10)
+    assert kinds(network) == expected
+    # by hand: convolutions 9 c_in c_out + c_out, dense layers in out + out, two parameters a normed channel
+    channels = [shape[0], 128, 128, 128, 256, 256, 256, 512, 256, 128]
+    count = sum(9 * a * b + 3 * b for a, b in zip(channels, channels[1:], strict=False))
+    count += flat * 128 + 3 * 128 + 128 * 10 + 3 * 10
+    assert sum(p.numel() for p in network.parameters()) == count
+    dropouts = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert [layer.p for layer in dropouts] == [0.25] * 9
+    assert network(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_dropout_comes_after_the_pool_of_a_block():
+    layers = list(ConvNet((1, 28, 28), 10).features)
+    after = [type(layers[i + 1]) for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    assert after == [nn.Dropout] * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_pools"), [((1, 8, 8), 2), ((1, 4, 4), 1), ((3, 17, 64), 3), ((2, 5, 30), 1)]
+)
+def test_convnet_adapts_to_small_images(shape, n_pools):
+    network = ConvNet(shape, 4, width=0.05, convs_per_block=2)
+    assert kinds(network).count("pool") == n_pools
+    assert network(torch.zeros(3, *shape)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8), (64,), (8, 8), (1, 8, 8, 8)])
+def test_convnet_refuses_what_is_no_image(shape):
+    with pytest.raises(ValueError, match=r"ConvNet takes images .* at least 4 pixels a side, got"):
+        ConvNet(shape, 3)
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("width", 0), ("convs_per_block", 4), ("dropout", 1.0)])
+def test_convnet_refuses_parameters(parameter, value):
+    with pytest.raises(ValueError, match=parameter):
+        ConvNet((1, 8, 8), 3, **{parameter: value})
+
+
+def test_mlp_of_the_half_moons():
+    network = MLP((2,), 2, hidden_units=(10, 10, 10, 10))
+    sizes = [(m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)]
+    assert sizes == [(2, 10), (10, 10), (10, 10), (10, 10), (10, 2)]
+    assert sum(isinstance(m, nn.ReLU) for m in network.modules()) == 4
+    assert MLP((3, 4), 5, hidden_units=(7,), embedding_size=6, dropout=0.5)(torch.zeros(2, 3, 4)).shape == (
+        2,
+        6,
+    )
