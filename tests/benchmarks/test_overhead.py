@@ -1,0 +1,89 @@
+"""Time of training and prediction, as a ratio to a bare torch loop that does the same mathematics.
+
+Not run with the tests: ``make benchmark``. Both sides are timed in turn in one process, and the ratio is that
+of the fastest rounds, which other work on the machine disturbs least.
+"""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_ssldec.augment import GaussianNoise
+from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
+from sklearn_ssldec.net import KERNEL_WEIGHT_DECAY, ClusteringNetwork, SSLDECNet
+from sklearn_ssldec.networks import MLP
+
+BATCH_SIZE = 128
+
+
+def mlp():
+    torch.manual_seed(0)
+    network = ClusteringNetwork(MLP((20,), 10), ClusteringLayer(10, 10))
+    X = torch.randn(64 * BATCH_SIZE, 20)
+    return network, X, torch.softmax(torch.randn(len(X), 10), 1)
+
+
+def fastest(functions, rounds=15):
+    times = [[] for _ in functions]
+    for _ in range(rounds):
+        for function, record in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            record.append(time.perf_counter() - start)
+    return [min(record) for record in times]
+
+
+def report(name, ours, bare, n_batches):
+    print(
+        f"\n{name}: {ours / n_batches * 1e3:.3f} ms a batch, bare torch {bare / n_batches * 1e3:.3f} ms, "
+        f"ratio {ours / bare:.3f}"
+    )
+
+
+def test_training_epoch_of_an_mlp():
+    network, X, P = mlp()
+    augment = GaussianNoise(0.1)
+    net = SSLDECNet(
+        network, augment=augment, optimizer=torch.optim.Adam, lr=1e-3, batch_size=BATCH_SIZE, verbose=0
+    ).initialize()
+    index = torch.arange(len(X))
+
+    bare_network, _, _ = mlp()
+    kernels = [p for m in bare_network.modules() if isinstance(m, nn.Linear) for p in [m.weight]]
+    others = [p for p in bare_network.parameters() if all(p is not kernel for kernel in kernels)]
+    optimizer = torch.optim.Adam(
+        [{"params": kernels, "weight_decay": KERNEL_WEIGHT_DECAY}, {"params": others}], lr=1e-3, fused=True
+    )
+
+    def bare_epoch():
+        bare_network.train()
+        order = torch.randperm(len(X))
+        for i in range(0, len(X), BATCH_SIZE):
+            rows = order[i : i + BATCH_SIZE]
+            optimizer.zero_grad()
+            kl_divergence(P[rows], bare_network(augment(X[rows]))).backward()
+            optimizer.step()
+
+    ours, bare = fastest([lambda: net.train_epoch(X, P, index), bare_epoch])
+    report("training, MLP 20-100-100-100-100-10", ours, bare, len(X) // BATCH_SIZE)
+    assert ours / bare < 1.15
+
+
+def test_soft_assignment_of_an_mlp():
+    network, X, _ = mlp()
+    net = SSLDECNet(network, optimizer=torch.optim.Adam, lr=1e-3, verbose=0).initialize()
+
+    def bare_forward():
+        network.eval()
+        with torch.no_grad():
+            torch.cat([network(X[i : i + 512]).exp() for i in range(0, len(X), 512)])
+
+    ours, bare = fastest([lambda: net.soft_assignment(X), bare_forward])
+    report("soft assignment, MLP 20-100-100-100-100-10", ours, bare, len(X) // 512)
+    assert ours / bare < 1.15
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__, "-s"]))
