@@ -1,13 +1,13 @@
-"""What the estimators share: parameters and their constraints, device, seeds, building and fitting nets."""
+"""What the estimators share: parameters and their constraints, and fitting the networks of an ensemble."""
 
 from __future__ import annotations
 
-import copy
 import difflib
-import inspect
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from sklearn_ssldec.algorithm import Outcome, Settings, ssldec
-from sklearn_ssldec.clustering import ClusteringLayer
+from sklearn_ssldec.building import Auto, build_network, choose_auto, pretrain_epochs
+from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
 from sklearn_ssldec.device import count_operations, place, resolve_device, seeded
-from sklearn_ssldec.net import ClusteringNetwork, SSLDECNet
+from sklearn_ssldec.labels import EncodedLabels
+from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 
 # Parameters of these parts are passed through, as skorch does: module__dropout=0.2, optimizer__betas=...
 ROUTED_PREFIXES = ("module__", "optimizer__", "callbacks__")
@@ -37,21 +39,23 @@ class BaseSSLDEC(BaseEstimator):
         "module": [StrOptions({"auto"}), type, nn.Module, callable],
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "pretrain_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "labeled_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
-        "labeled_weight": [Interval(Real, 0, None, closed="left")],
+        "labeled_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "balance": [Interval(Real, 0, 1, closed="both"), None],
         "class_prior": [StrOptions({"labeled"}), "array-like", None],
         "augment": [StrOptions({"auto"}), callable, None],
         "optimizer": [callable],
-        "pretrain_lr": [Interval(Real, 0, None, closed="neither"), tuple],
-        "lr": [Interval(Real, 0, None, closed="neither"), tuple],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "pretrain_lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), tuple],
+        "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), tuple],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "min_batches": [Interval(Integral, 1, None, closed="left")],
+        "ema_decay": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "input_shape": [tuple, list, None],
         "unlabeled_label": [Integral, str, None],
         "device": [str, torch.device],
         "callbacks": [list, StrOptions({"disable"}), None],
@@ -119,71 +123,92 @@ class BaseSSLDEC(BaseEstimator):
         super().set_params(**own)
         return self
 
+    # What the baselines replace -----------------------------------------------------------------------------
+
+    _net_class: ClassVar[type[SSLDECNet]] = SSLDECNet
+
+    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
+        return ClusteringLayer(n_classes, n_features, self.alpha)
+
+    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return partial(target_distribution, prior=prior)
+
+    def _changed_settings(self) -> dict[str, Any]:
+        """Return the settings of Algorithm 1 that are not the user's to choose."""
+        return {}
+
     # Fitting ----------------------------------------------------------------------------------------------
 
-    def _fit_members(
-        self,
-        X: np.ndarray,
-        codes: np.ndarray,
-        n_classes: int,
-        prior: np.ndarray | None,
-        default_module: type[nn.Module],
-        augment: Callable[[Tensor], Tensor] | None,
-    ) -> list[tuple[SSLDECNet, Outcome]]:
+    def _fit_members(self, X: np.ndarray, labels: EncodedLabels) -> list[tuple[SSLDECNet, Outcome]]:
         """Train `n_estimators` networks from different seeds (section IV-A)."""
+        auto = choose_auto(X, resolve_device(self.device))
+        chosen = {
+            name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
+            for name in auto.training
+        }
+        batch_size, ema_decay = chosen.pop("batch_size"), chosen.pop("ema_decay")
+        chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])
+        chosen["lr"] = check_learning_rate("lr", chosen["lr"])
+        prior = check_class_prior(self.class_prior, labels.codes, len(labels.classes))
+        n_epochs = self.pretrain_epochs
+        if isinstance(n_epochs, str):
+            n_epochs = pretrain_epochs(int(labels.labeled.sum()), batch_size, auto.pretrain_batches)
         settings = Settings(
-            pretrain_epochs=self.pretrain_epochs,
-            pretrain_lr=check_learning_rate("pretrain_lr", self.pretrain_lr),
-            lr=check_learning_rate("lr", self.lr),
-            max_iter=self.max_iter if (codes < 0).any() else 0,
+            pretrain_epochs=n_epochs,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             labeled_threshold=self.labeled_threshold,
             max_labeled_epochs=self.max_labeled_epochs,
-            labeled_weight=self.labeled_weight,
             balance=self.balance,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             min_batches=self.min_batches,
-            prior=None if prior is None else torch.from_numpy(prior).float(),
+            target=self._make_target(None if prior is None else torch.from_numpy(prior).float()),
+            **chosen,
         )
+        settings = replace(settings, **self._changed_settings())
+        if labels.labeled.all():
+            settings = replace(settings, max_iter=0)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
         fit_member = delayed(self._fit_member)
         return Parallel(n_jobs=self.n_jobs)(
-            fit_member(X, codes, n_classes, settings, default_module, augment, int(seed)) for seed in seeds
+            fit_member(X, labels, settings, auto, ema_decay, int(seed)) for seed in seeds
         )
 
     def _fit_member(
         self,
         X: np.ndarray,
-        codes: np.ndarray,
-        n_classes: int,
+        labels: EncodedLabels,
         settings: Settings,
-        default_module: type[nn.Module],
-        augment: Callable[[Tensor], Tensor] | None,
+        auto: Auto,
+        ema_decay: float,
         seed: int,
     ) -> tuple[SSLDECNet, Outcome]:
         device = resolve_device(self.device)
+        n_classes = len(labels.classes)
         with (
             seeded(seed, device),
             tqdm(total=settings.max_iter, desc="pre-training", unit="iter", disable=not self.verbose) as bar,
         ):
             samples = place(X, device)
+            two = samples[:2].to(device, torch.float32)
+            is_auto = isinstance(self.module, str)
             network = build_network(
-                default_module if isinstance(self.module, str) else self.module,
-                self._routed("module__"),
-                samples[:2].to(device, torch.float32),
+                auto.module if is_auto else self.module,
+                {**(auto.module_kwargs if is_auto else {}), **self._routed("module__")},
+                two,
                 n_classes,
-                self.alpha,
+                partial(self._make_head, n_classes=n_classes),
             )
-            n_operations = count_operations(network, samples[:2].to(device, torch.float32))
+            n_operations = count_operations(network, two)
             generator = torch.Generator().manual_seed(seed)
-            net = SSLDECNet(
+            net = self._net_class(
                 network,
-                augment=augment,
+                augment=auto.augment if isinstance(self.augment, str) else self.augment,
+                ema_decay=ema_decay,
                 n_operations=n_operations,
                 optimizer=self.optimizer,
                 lr=settings.pretrain_lr[0],
-                batch_size=self.batch_size,
+                batch_size=settings.batch_size,
                 callbacks=clone(self.callbacks, safe=False),
                 device=device,
                 verbose=0,
@@ -200,13 +225,14 @@ class BaseSSLDEC(BaseEstimator):
                 )
                 bar.update(record["iteration"] > 0)
 
-            y = torch.from_numpy(codes).to(device)
+            y = torch.from_numpy(labels.codes).to(device)
             net.notify("on_train_begin", X=samples, y=y)
             with net.threads():
                 outcome = ssldec(net, samples, y, n_classes, settings, generator=generator, report=report)
             net.notify("on_train_end", X=samples, y=y)
+        net.keep_average()
         # The net would keep a second reference, which a pickle made on a GPU could not bring to a CPU.
-        net.module = ClusteringNetwork
+        net.module = EmbeddingNetwork
         outcome.Q = outcome.Q.cpu()
         return net, outcome
 
@@ -283,64 +309,3 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, n_classes: int) -> np
             f"classes_, got {class_prior!r}."
         )
     return prior / prior.sum()
-
-
-def build_network(
-    module: type[nn.Module] | nn.Module | Callable[..., nn.Module],
-    kwargs: dict[str, Any],
-    sample: Tensor,
-    n_classes: int,
-    alpha: float,
-) -> ClusteringNetwork:
-    """Build the embedding network and put the clustering layer on top of it.
-
-    Parameters
-    ----------
-    module : Module class, Module instance or callable
-        What maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
-        ``input_shape`` and ``n_classes`` if it takes them; an instance is copied.
-    kwargs : dict
-        The parameters ``module__*``.
-    sample : Tensor of shape (2, ...)
-        Two samples, by which the size of the embedding is found.
-    n_classes : int
-        Number of classes.
-    alpha : float
-        Degrees of freedom of the clustering layer.
-
-    Raises
-    ------
-    ValueError
-        If `module` does not take `kwargs` or does not map samples to embeddings.
-    """
-    if isinstance(module, nn.Module):
-        if kwargs:
-            names = ", ".join(f"module__{name}" for name in kwargs)
-            raise ValueError(f"{names} cannot be set: module is an instance. Pass its class instead.")
-        embedding = copy.deepcopy(module)
-    else:
-        known = inspect.signature(module).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            for name in kwargs.keys() - known.keys():
-                raise ValueError(
-                    f"Invalid parameter module__{name} for module {module.__name__}: it takes "
-                    f"{', '.join(f'module__{known_name}' for known_name in known)}."
-                )
-        from_data = {"input_shape": tuple(sample.shape[1:]), "n_classes": n_classes}
-        embedding = module(**{name: v for name, v in from_data.items() if name in known} | kwargs)
-    embedding = embedding.to(sample.device)
-    try:
-        with torch.no_grad():
-            z = embedding.eval()(sample)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"module failed on two samples of shape {tuple(sample.shape[1:])}: {error}"
-        ) from error
-    if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(sample):
-        got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-        raise ValueError(
-            "module must map a batch to a tensor of embeddings of shape (n_samples, n_features); for "
-            f"{len(sample)} samples it returned {got}."
-        )
-    clustering = ClusteringLayer(n_classes, z.shape[1], alpha).to(sample.device)
-    return ClusteringNetwork(embedding, clustering)

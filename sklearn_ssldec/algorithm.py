@@ -64,8 +64,8 @@ class Settings:
         `min_share` of `balanced_subset`; None trains on all samples.
     batch_size, min_batches : int
         Rows a batch, and batches an iteration: further subsets are drawn where one gives fewer.
-    prior : Tensor of shape (n_classes,) or None
-        `prior` of `target_distribution`.
+    target : callable
+        Q of all samples to P: `target_distribution`, or what a baseline does in its place.
     """
 
     pretrain_epochs: int
@@ -80,7 +80,7 @@ class Settings:
     balance: float | None
     batch_size: int
     min_batches: int
-    prior: Tensor | None = None
+    target: Callable[[Tensor], Tensor] = target_distribution
 
 
 @dataclass
@@ -188,7 +188,7 @@ def ssldec(
             progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
         )
         # P <- target_distribution(Q), defined in (2)
-        P = target_distribution(Q, settings.prior)
+        P = settings.target(Q)
 
         # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
         # for it, with their labels: without them the subset would be empty and the cycle idle.

@@ -14,43 +14,43 @@ from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ssldec._base import BaseSSLDEC, check_class_prior
-from sklearn_ssldec.augment import GaussianNoise
+from sklearn_ssldec._base import BaseSSLDEC
+from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.device import place
+from sklearn_ssldec.inputs import as_samples
 from sklearn_ssldec.labels import encode_labels, labeled_mask
 from sklearn_ssldec.net import SSLDECNet
-from sklearn_ssldec.networks import MLP
-
-# Standard deviation of augment="auto", as a share of the root mean square of the features' standard
-# deviations in X, and what is left of it in the last iteration.
-NOISE_SHARE, NOISE_FINAL_SHARE = 0.35, 0.15 / 0.35
 
 
 class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSSLDEC):
     r"""Semi-supervised classifier with deep embedded clustering (SSLDEC).
 
     A few labels and many unlabeled samples train a neural network whose last layer assigns each embedded
-    sample to the nearest of one centroid a class. After pre-training on the labeled samples, each iteration
+    sample to one centroid a class, by distance. After pre-training on the labeled samples, each iteration
     computes soft assignments of all samples, sharpens them into targets, trains on a balanced subset of
     these, and mends what that breaks on the labeled samples (Algorithm 1 of [1]_).
 
     Parameters
     ----------
     module : "auto", Module class or Module instance, default="auto"
-        The network that maps a batch of shape (n_samples, n_features) to embeddings of shape
-        (n_samples, embedding_size); the clustering layer is put on top of it. "auto" is
-        :class:`~sklearn_ssldec.networks.MLP`. A class is called with ``module__*``, and with ``input_shape``
-        and ``n_classes`` if it takes them. An instance is copied: training starts from its weights.
+        The network that maps a batch of samples to embeddings of shape (n_samples, embedding_size); the
+        clustering layer is put on top of it. "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of
+        features, and :class:`~sklearn_ssldec.networks.ConvNet` for images: the paper's own on a CUDA GPU; on
+        other devices with an eighth of its filters (a quarter for images of fewer than 16 pixels a side),
+        two convolutions a block and a dropout of 0.1. A class is called with ``module__*``, and with
+        ``input_shape`` and ``n_classes`` if it takes them. An instance is copied: training starts from its
+        weights.
     alpha : float, default=1.0
         Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1.
     n_estimators : int, default=1
         Number of networks, trained from different seeds, whose probabilities are averaged. The paper has 5
         for images.
-    pretrain_epochs : int, default=100
-        Epochs of supervised pre-training on the labeled samples, as in the paper.
-    max_iter : int, default=200
-        The largest number of iterations; 0 is the supervised-only model, the paper's lower bound. The paper
-        does not say its number.
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for images
+        as many as make 2000 batches (1000 with fewer than 16 pixels a side).
+    max_iter : int or "auto", default="auto"
+        The largest number of iterations; 0 is the supervised-only model, the paper's lower bound. "auto" is
+        200, for images 12 or as many as make 1500 batches. The paper does not say its number.
     tol : float, default=1e-3
         Share of the samples whose predicted class may change in an iteration that counts as calm.
     n_iter_no_change : int, default=10
@@ -59,11 +59,11 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         Accuracy on the labeled samples to which each iteration trains them. The paper has 1. Lower it if
         some labels may be wrong.
     max_labeled_epochs : int, default=100
-        Cap of that training, in epochs an iteration, since an accuracy of 1 may be out of reach.
-    labeled_weight : float, default=1.0
+        Cap of that training, in epochs an iteration: an accuracy of 1 may be out of reach.
+    labeled_weight : float or "auto", default="auto"
         Labeled samples join each batch of an iteration, with their labels, and have this weight in the loss
-        where the targets have 1. The paper has 0: labeled samples take part with their computed targets
-        only.
+        where the targets have 1. "auto" is 1, for images the paper's 0: labeled samples take part with their
+        computed targets only.
     balance : float in [0, 1] or None, default=0.1
         The subset that an iteration trains on holds the same number of samples of each predicted class: that
         of the smallest class, but at least this share of ``n_samples / n_classes``; classes with fewer
@@ -71,35 +71,44 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         hardly a sample to train on. None trains on all samples.
     class_prior : "labeled", array-like of shape (n_classes,) or None, default=None
         Known share of each class, in the order of `classes_`, or "labeled" for the shares of the labels.
-        None is the paper's eq. 2, which pulls all classes towards the same size. See
-        :func:`~sklearn_ssldec.clustering.target_distribution`.
+        None is the paper's eq. 2, which pulls all classes towards the same size.
     augment : "auto", callable or None, default="auto"
         What each training batch goes through, a tensor to a tensor of the same shape. "auto" adds Gaussian
         noise whose standard deviation is 0.35 of the features' (the root of their mean variance in X), and
-        falls geometrically to 0.15 of it over `max_iter`. None is for networks that are stochastic
-        themselves. See :mod:`sklearn_ssldec.augment`.
+        falls geometrically to 0.15 of it over `max_iter`; images are rotated by up to 15 degrees, scaled and
+        sheared by up to 0.15, and shifted by up to 0.12 of their side. The paper has
+        ``RandomTranslation(1)``. None is for networks that are stochastic themselves. See
+        :mod:`sklearn_ssldec.augment`.
     optimizer : Optimizer class, default=torch.optim.Adam
         As in the paper. Its ``weight_decay`` is 2e-4 on the kernels of dense and convolutional layers and 0
         on all else, which is the paper's L2 regularisation, unless ``optimizer__weight_decay`` sets the
         kernels' to another value.
-    pretrain_lr : float or tuple of two floats, default=(1e-2, 1e-3)
-        Learning rate of pre-training: constant, or from the first value to the second, linearly. The paper
-        has (1e-3, 1e-4), which needs more steps than a small data set gives.
-    lr : float or tuple of two floats, default=(1e-2, 1e-3)
-        Learning rate of the iterations; a tuple falls linearly over `max_iter`. The paper has 1e-4.
-    batch_size : int, default=128
-        Samples a batch, as in the paper.
+    pretrain_lr : float, tuple of two floats or "auto", default="auto"
+        Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto" is
+        (1e-2, 1e-3), for images (3e-3, 3e-4). The paper has (1e-3, 1e-4), which needs more steps than a small
+        data set gives.
+    lr : float, tuple of two floats or "auto", default="auto"
+        Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (1e-2, 1e-3), for
+        images (1e-3, 1e-4). The paper has 1e-4.
+    batch_size : int or "auto", default="auto"
+        Samples a batch. "auto" is the paper's 128, for images 32.
     min_batches : int, default=8
         Least number of batches an iteration; where the balanced subset gives fewer, more subsets are drawn.
         The paper has 1: a single epoch on a single subset.
+    ema_decay : float in [0, 1) or "auto", default="auto"
+        Decay, a step, of the moving average of the weights with which the network predicts; 0 predicts with
+        the weights themselves, as the paper does. "auto" is 0, for images 0.99.
+    input_shape : tuple of int or None, default=None
+        Shape of one image, (n_channels, height, width) or (height, width), if X holds images as flat rows,
+        as it does behind scikit-learn's scalers.
     unlabeled_label : int, str or None, default=-1
-        The value in `y` that marks an unlabeled sample. None: every sample is labeled.
+        The value in `y` that marks an unlabeled sample. None: all are labeled.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Passed to skorch, which copies are made for.
     n_jobs : int, default=None
-        Networks trained at the same time, through joblib; the results do not depend on it.
+        Networks trained at the same time, through joblib.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, batches and augmentation. The generators of torch and numpy are left as they were.
     verbose : int, default=0
@@ -117,36 +126,34 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     label_distributions_ : ndarray of shape (n_samples, n_classes), float32
         Class probabilities of each training sample.
     n_iter_ : int
-        Iterations done, the largest number of any network. 1 where every sample is labeled: the supervised
-        training.
+        Iterations done, the largest number of any network; 1, the supervised training, if all are labeled.
     termination_condition_ : {"tol", "max_iter", "supervised"}
-        Why training ended: few enough classes changed; `max_iter` was reached (by any of the networks); or
-        there were no iterations, because `max_iter` is 0 or every sample is labeled.
+        Why training ended: little changed; `max_iter` was reached (by any network); or there were no
+        iterations, `max_iter` being 0 or all samples labeled.
     history_ : list of dict
-        One record for pre-training (iteration 0) and one for each iteration of each network, with keys
-        ``estimator``, ``iteration``, ``loss``, ``labeled_accuracy``, ``share_changed``, ``subset_size``,
-        ``labeled_epochs``, ``n_absent_classes`` and ``seconds``; ``pandas.DataFrame(history_)`` is a table.
+        One record for pre-training (iteration 0) and one for each iteration of each network (``estimator``):
+        loss, labeled accuracy, share changed and so on; ``pandas.DataFrame(history_)`` is a table.
     cluster_centers_ : ndarray of shape (n_classes, embedding_size), float32
         Centroids; with several networks of shape (n_estimators, n_classes, embedding_size).
     nets_ : list of skorch.NeuralNet
         The trained networks; ``nets_[0].module_`` is the torch module.
+    input_shape_ : tuple of int
+        Shape of one sample as the network takes it.
     n_features_in_ : int
-        Number of features of X.
+        Number of features of X, its second axis.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X has names that are all strings.
 
     See Also
     --------
-    sklearn.semi_supervised.LabelSpreading : Labels spread over a graph of the samples.
-    sklearn.semi_supervised.SelfTrainingClassifier : Any classifier, trained on its own confident predictions.
+    sklearn_ssldec.baselines : What the paper compares with, on the same networks.
 
     Notes
     -----
     SSLDEC can end below its own supervised model. Compare the two on held-out labels:
     ``SSLDECClassifier(max_iter=0, random_state=0)`` is what ``SSLDECClassifier(random_state=0)`` starts from.
 
-    The paper's settings, all at once: ``pretrain_lr=(1e-3, 1e-4), lr=1e-4, labeled_weight=0, balance=0,
-    min_batches=1``.
+    Each parameter says where its default departs from the paper; docs/method.md has all of it in a table.
 
     References
     ----------
@@ -171,21 +178,23 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         *,
         alpha: float = 1.0,
         n_estimators: int = 1,
-        pretrain_epochs: int = 100,
-        max_iter: int = 200,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
         tol: float = 1e-3,
         n_iter_no_change: int = 10,
         labeled_threshold: float = 1.0,
         max_labeled_epochs: int = 100,
-        labeled_weight: float = 1.0,
+        labeled_weight: float | str = "auto",
         balance: float | None = 0.1,
         class_prior: Any = None,
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
-        pretrain_lr: float | tuple[float, float] = (1e-2, 1e-3),
-        lr: float | tuple[float, float] = (1e-2, 1e-3),
-        batch_size: int = 128,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
         min_batches: int = 8,
+        ema_decay: float | str = "auto",
+        input_shape: tuple[int, ...] | None = None,
         unlabeled_label: int | str | None = -1,
         device: str | torch.device = "auto",
         callbacks: Any = None,
@@ -212,6 +221,8 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.lr = lr
         self.batch_size = batch_size
         self.min_batches = min_batches
+        self.ema_decay = ema_decay
+        self.input_shape = input_shape
         self.unlabeled_label = unlabeled_label
         self.device = device
         self.callbacks = callbacks
@@ -226,8 +237,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples, labeled and unlabeled; computed in float32. Scale the features (StandardScaler).
+        X : array-like of shape (n, n_features), (n, height, width) or (n, n_channels, height, width)
+            Samples, labeled and unlabeled; computed in float32. Scale features (StandardScaler); images may
+            be of any scale, also of integers from 0 to 255.
         y : array-like of shape (n_samples,)
             Class labels, and `unlabeled_label` for the samples that have none.
 
@@ -245,12 +257,12 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self._check_kwargs()
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X = validate_data(self, X, dtype=np.float32, order="C", ensure_min_samples=2)
+        X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, ensure_min_samples=2)
+        X = as_samples(X, self.input_shape)
+        self.input_shape_ = X.shape[1:]
         labels = encode_labels(y, self.unlabeled_label)
         check_consistent_length(X, y)
         self.classes_ = labels.classes
-        n_classes = len(self.classes_)
-        prior = check_class_prior(self.class_prior, labels.codes, n_classes)
         if self.unlabeled_label is not None and labels.labeled.all():
             warnings.warn(
                 f"y has no unlabeled sample (none is {self.unlabeled_label!r}), so that the network is "
@@ -258,16 +270,16 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
                 UserWarning,
                 stacklevel=2,
             )
-        augment = self.augment
-        if isinstance(augment, str):
-            augment = GaussianNoise(NOISE_SHARE * float(np.sqrt(X.var(axis=0).mean())), NOISE_FINAL_SHARE)
-
-        members = self._fit_members(X, labels.codes, n_classes, prior, MLP, augment)
+        members = self._fit_members(X, labels)
         self.nets_ = [net for net, _ in members]
         outcomes = [outcome for _, outcome in members]
-        centers = [net.module_.clustering.centers.detach().cpu().numpy() for net in self.nets_]
-        self.cluster_centers_ = centers[0] if self.n_estimators == 1 else np.stack(centers)
-        self._n_features_out = len(self.nets_) * centers[0].shape[1]
+        heads = [net.module_.head for net in self.nets_]
+        if all(isinstance(head, ClusteringLayer) for head in heads):
+            centers = [head.centers.detach().cpu().numpy() for head in heads]
+            self.cluster_centers_ = centers[0] if self.n_estimators == 1 else np.stack(centers)
+        self._n_features_out = sum(
+            net.embed(place(X[:1], torch.device("cpu"))).shape[1] for net in self.nets_
+        )
         self.label_distributions_ = np.mean([outcome.Q.numpy() for outcome in outcomes], axis=0)
         predicted = np.where(labels.labeled, labels.codes, self.label_distributions_.argmax(axis=1))
         self.transduction_ = self.classes_[predicted]
@@ -287,7 +299,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of the shape of that in `fit`
             Samples.
 
         Returns
@@ -302,7 +314,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of the shape of that in `fit`
             Samples.
 
         Returns
@@ -318,7 +330,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of the shape of that in `fit`
             Samples.
 
         Returns
@@ -333,7 +345,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of the shape of that in `fit`
             Samples.
         y : array-like of shape (n_samples,)
             True labels, `unlabeled_label` where unknown.
@@ -367,7 +379,14 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
         """Return what a method of each net makes of the samples."""
         check_is_fitted(self)
-        samples = place(validate_data(self, X, dtype=np.float32, order="C", reset=False), torch.device("cpu"))
+        X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, reset=False)
+        X = as_samples(X, self.input_shape)
+        if X.shape[1:] != self.input_shape_:
+            raise ValueError(
+                f"X holds samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with samples "
+                f"of shape {self.input_shape_}."
+            )
+        samples = place(X, torch.device("cpu"))
         results = []
         for net in self.nets_:
             with net.threads():

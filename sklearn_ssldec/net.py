@@ -6,15 +6,17 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from sklearn_ssldec.augment import takes_progress
-from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
+from sklearn_ssldec.clustering import kl_divergence
 from sklearn_ssldec.device import suitable_threads
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
@@ -59,6 +61,24 @@ class SoftTargetRows(Dataset):
         return self.X[chosen.to(self.X.device)], self.P[chosen]
 
 
+class Targets(NamedTuple):
+    """Targets of a batch.
+
+    Attributes
+    ----------
+    p : Tensor of shape (n_rows, n_classes)
+        Target distributions.
+    weight : Tensor of shape (n_rows,) or None
+        Weights in the loss; None weighs all alike.
+    n_own : int
+        The first so many rows are the batch's own; those behind them are its escort.
+    """
+
+    p: Tensor
+    weight: Tensor | None
+    n_own: int
+
+
 class TensorSlices:
     """Batches cut from whole tensors, in a new random order each time: what a DataLoader does, row by row.
 
@@ -84,19 +104,19 @@ class TensorSlices:
         n_batches = -(-n_rows // self.batch_size)
         return n_batches - (n_batches > 1 and n_rows % self.batch_size == 1)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor]]]:
-        """Yield samples, and their targets with the samples' weights."""
+    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
+        """Yield samples, and their targets."""
         order, n_batches, escort = self._shuffled(self.dataset), len(self), self.dataset.escort
         for i in range(n_batches):
             stop = (i + 1) * self.batch_size if i + 1 < n_batches else len(order)
             X, P = self.dataset[order[i * self.batch_size : stop]]
-            weight = P.new_ones(len(P))
+            weight, n_own = None, len(P)
             if escort is not None:
                 X_escort, P_escort = escort[self._shuffled(escort)[: self.batch_size]]
                 escort_weight = self.dataset.escort_weight * len(P) / len(P_escort)
-                weight = torch.cat([weight, P.new_full((len(P_escort),), escort_weight)])
+                weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_escort),), escort_weight)])
                 X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
-            yield X, (P, weight)
+            yield X, Targets(P, weight, n_own)
 
     def _shuffled(self, rows: SoftTargetRows) -> Tensor:
         return torch.randperm(len(rows), generator=self.generator).to(rows.index.device)
@@ -105,31 +125,30 @@ class TensorSlices:
 class KLDivergenceLoss(nn.Module):
     """Equation 3 as a criterion, with the weights of the samples."""
 
-    def forward(self, log_q: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, log_q: Tensor, targets: Targets) -> Tensor:
         """Return the Kullback-Leibler divergence."""
-        p, weight = target
-        return kl_divergence(p, log_q, weight)
+        return kl_divergence(targets.p, log_q, targets.weight)
 
 
-class ClusteringNetwork(nn.Module):
-    """An embedding network with the clustering layer on top.
+class EmbeddingNetwork(nn.Module):
+    """A network that embeds, and the head on top of it.
 
     Parameters
     ----------
     embedding : Module
         Maps a batch to embeddings of shape (n_samples, n_features).
-    clustering : ClusteringLayer
-        Maps embeddings to log q.
+    head : Module
+        Maps embeddings to log q: a ClusteringLayer, or the softmax layer of a baseline.
     """
 
-    def __init__(self, embedding: nn.Module, clustering: ClusteringLayer) -> None:
+    def __init__(self, embedding: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.embedding = embedding
-        self.clustering = clustering
+        self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log q of the batch `x`."""
-        return self.clustering(self.embedding(x))
+        return self.head(self.embedding(x))
 
 
 class SSLDECNet(NeuralNet):
@@ -140,10 +159,13 @@ class SSLDECNet(NeuralNet):
 
     Parameters
     ----------
-    module : ClusteringNetwork
+    module : EmbeddingNetwork
         The network. Trained in place.
     augment : callable, default=None
         What each training batch goes through, tensor to tensor.
+    ema_decay : float, default=0.0
+        Decay of the exponential moving average of the weights with which the net predicts; 0 is for the
+        weights themselves.
     n_operations : float, default=inf
         Floating-point operations of a forward pass on one sample, by which the number of threads is chosen.
     **kwargs
@@ -155,6 +177,7 @@ class SSLDECNet(NeuralNet):
         module: nn.Module,
         *args: Any,
         augment: Callable[..., Tensor] | None = None,
+        ema_decay: float = 0.0,
         n_operations: float = math.inf,
         criterion: type[nn.Module] = KLDivergenceLoss,
         train_split: Any = None,
@@ -165,6 +188,7 @@ class SSLDECNet(NeuralNet):
             module, criterion, *args, train_split=train_split, iterator_train=iterator_train, **kwargs
         )
         self.augment = augment
+        self.ema_decay = ema_decay
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.informs_ = augment is not None and takes_progress(augment)
@@ -203,18 +227,28 @@ class SSLDECNet(NeuralNet):
 
     def soft_assignment(self, X: Tensor) -> Tensor:
         """Return Q of `X` (eq. 1), in eval mode and without augmentation."""
-        return self._forward_batches(X, self.module_).exp()
+        return self._forward_batches(X, self._predicting()).exp()
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""
-        return self._forward_batches(X, self.module_.embedding)
+        return self._forward_batches(X, self._predicting().embedding)
+
+    def keep_average(self) -> None:
+        """Take the averaged weights for good, when training is over."""
+        if self.ema_decay > 0:
+            self.module_.load_state_dict(self.averaged_.module.state_dict())
+            del self.averaged_
+            self.ema_decay = 0.0
+
+    def _predicting(self) -> Any:
+        return self.averaged_.module if self.ema_decay > 0 else self.module_
 
     def threads(self) -> AbstractContextManager:
         """Return a context with as many threads as pay for a network of this size."""
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
-    def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
-        self._set_training(False)
+    def _forward_batches(self, X: Tensor, function: nn.Module, n_rows: int = 512) -> Tensor:
+        function.eval()
         outputs = []
         with torch.no_grad():
             for start in range(0, len(X), n_rows):
@@ -228,22 +262,50 @@ class SSLDECNet(NeuralNet):
 
     # skorch's hooks ---------------------------------------------------------------------------------------
 
+    def initialize_module(self) -> SSLDECNet:
+        """Set up the average of the weights, and of batch normalisation's statistics, beside the module."""
+        super().initialize_module()
+        if self.ema_decay > 0:
+            self.averaged_ = AveragedModel(
+                self.module_, multi_avg_fn=partial(_average, decay=self.ema_decay), use_buffers=True
+            )
+            self.averaged_.requires_grad_(False)
+        return self
+
     def get_default_callbacks(self) -> list:
         """Return none: the estimator reports progress, and `run_single_epoch` records the loss."""
         return []
 
-    def train_step_single(self, batch: tuple[Tensor, tuple[Tensor, Tensor]], **fit_params: Any) -> dict:
+    def train_step(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
+        """Take a step, and let the average follow."""
+        step = super().train_step(batch, **fit_params)
+        if self.ema_decay > 0:
+            self.averaged_.update_parameters(self.module_)
+        return step
+
+    def augmented(self, X: Tensor) -> Tensor:
+        """Return the batch on the device and augmented."""
+        X = X.to(self.device, torch.float32)
+        if self.augment is None:
+            return X
+        return self.augment(X, progress=self.progress_) if self.informs_ else self.augment(X)
+
+    def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
-        Xi, target = batch
-        Xi = Xi.to(self.device, torch.float32)
-        if self.augment is not None:
-            Xi = self.augment(Xi, progress=self.progress_) if self.informs_ else self.augment(Xi)
-        if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
+        Xi, targets = batch
+        Xi = self.augmented(Xi)
+        if not (
+            self.module_.training and self.module_.embedding.training
+        ):  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
         log_q = self.infer(Xi, **fit_params)
-        loss = self.get_loss(log_q, target, X=Xi, training=True)
+        loss = self.get_loss(log_q, targets, X=Xi, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": log_q}
+
+    def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
+        """Return the loss of log q, `y_pred`, against the targets `y_true`."""
+        return self.criterion_(y_pred, y_true)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
@@ -263,7 +325,8 @@ class SSLDECNet(NeuralNet):
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[list, dict]:
         """Give the weight decay to kernels only: not to biases, normalisation, activations or centroids."""
-        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+        args, kwargs = super().get_params_for_optimizer(prefix, trained)
         known = inspect.signature(self.optimizer).parameters
         if (
             "fused" in known
@@ -274,7 +337,7 @@ class SSLDECNet(NeuralNet):
         if "weight_decay" not in known:
             return args, kwargs
         weight_decay = kwargs.pop("weight_decay", KERNEL_WEIGHT_DECAY)
-        centers = self.module_.clustering.centers
+        centers = getattr(self.module_.head, "centers", None)
         groups = []
         for group in args[0]:
             kernels = [p for p in group["params"] if p.ndim > 1 and p is not centers]
@@ -282,3 +345,15 @@ class SSLDECNet(NeuralNet):
             groups.append({"weight_decay": weight_decay, **group, "params": kernels})
             groups.append({**group, "params": others, "weight_decay": 0.0})
         return [[group for group in groups if group["params"]]], kwargs
+
+
+def _average(
+    averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int, *, decay: float
+) -> None:
+    """Move the averages towards the current weights, faster in the first steps, far from the last."""
+    steps = int(n_averaged)
+    decay = min(decay, (1 + steps) / (10 + steps))
+    if averaged[0].is_floating_point():
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+    else:  # batch normalisation's count of batches
+        torch._foreach_copy_(averaged, current)

@@ -9,9 +9,9 @@ import sklearn_ssldec
 
 PACKAGE = Path(sklearn_ssldec.__file__).parent
 STOREYS = [
-    {"clustering", "labels", "augment", "device"},
+    {"clustering", "labels", "inputs", "augment", "device"},
     {"networks", "net", "algorithm"},
-    {"_base", "classifier"},
+    {"building", "_base", "classifier", "baselines"},
     {"datasets"},
 ]
 

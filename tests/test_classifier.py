@@ -332,7 +332,7 @@ def test_weight_decay_is_for_kernels_only(fitted):
     for name, parameter in network.named_parameters():
         is_kernel = name.endswith("weight") and parameter.ndim > 1
         assert decay[id(parameter)] == (2e-4 if is_kernel else 0)
-    assert decay[id(network.clustering.centers)] == 0
+    assert decay[id(network.head.centers)] == 0
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # SGD at Adam's learning rates

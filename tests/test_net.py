@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
-from sklearn_ssldec.net import ClusteringNetwork, SoftTargetRows, SSLDECNet, TensorSlices
+from sklearn_ssldec.net import EmbeddingNetwork, SoftTargetRows, SSLDECNet, TensorSlices
 
 
 def rows(n, escort=None, **kwargs):
@@ -21,9 +21,10 @@ def test_slices_cover_every_row_once_and_leave_no_row_alone(n):
     assert sorted(torch.cat([X for X, _ in batches])[:, 0].tolist()) == list(range(n))
     assert all(len(X) > 1 for X, _ in batches) or n == 1
     assert all(len(X) <= 9 for X, _ in batches)
-    for X, (P, weight) in batches:
+    for X, (P, weight, n_own) in batches:
         assert torch.equal(P[:, 0], X[:, 0])
-        assert torch.equal(weight, torch.ones(len(X)))
+        assert weight is None
+        assert n_own == len(X)
 
 
 def test_slices_are_shuffled_anew():
@@ -34,8 +35,9 @@ def test_slices_are_shuffled_anew():
 
 def test_escort_joins_every_batch_with_its_weight():
     escort = SoftTargetRows(torch.full((3, 1), 99.0), torch.full((3, 2), 0.5), torch.arange(3))
-    for X, (P, weight) in TensorSlices(rows(8, escort, escort_weight=0.5), batch_size=4):
+    for X, (P, weight, n_own) in TensorSlices(rows(8, escort, escort_weight=0.5), batch_size=4):
         assert len(X) == 7
+        assert n_own == 4
         assert (X[4:] == 99).all()
         assert (P[4:] == 0.5).all()
         assert weight[:4].sum() == 4
@@ -54,7 +56,7 @@ def test_weights_of_the_loss():
 
 def small_net(**kwargs):
     torch.manual_seed(0)
-    network = ClusteringNetwork(
+    network = EmbeddingNetwork(
         nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.5), nn.Linear(4, 2)), ClusteringLayer(2, 2)
     )
     return SSLDECNet(network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, **kwargs).initialize()
@@ -125,3 +127,35 @@ def test_history_keeps_one_record_an_epoch():
         net.train_epoch(torch.randn(300, 1), torch.full((300, 2), 0.5), torch.arange(300))
     assert len(net.history) == 3
     assert net.history[-1]["batches"] == []
+
+
+def test_average_follows_the_weights_and_is_what_predicts():
+    net = small_net(ema_decay=0.9)
+    X, P = torch.randn(64, 1), torch.full((64, 2), 0.5)
+    weights, average = [], None
+    for step in range(30):
+        net.train_epoch(X, P, torch.arange(64))
+        current = net.module_.embedding[0].weight.detach().clone()
+        weights.append(current)
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = current if average is None else decay * average + (1 - decay) * current
+    assert_allclose(net.averaged_.module.embedding[0].weight, average, rtol=1e-5)
+    assert not torch.equal(average, weights[-1])
+    Q = net.soft_assignment(X)
+    net.keep_average()
+    assert torch.equal(net.soft_assignment(X), Q)
+    assert_allclose(net.module_.embedding[0].weight.detach(), average, rtol=1e-5)
+    trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
+    assert trained == {id(p) for p in net.module_.parameters()}
+
+
+def test_average_takes_batch_normalisation_along():
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2)), ClusteringLayer(2, 2))
+    net = SSLDECNet(network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, ema_decay=0.5).initialize()
+    for _ in range(5):
+        net.train_epoch(5 + torch.randn(32, 1), torch.full((32, 2), 0.5), torch.arange(32))
+    averaged, current = (m.embedding[1] for m in (net.averaged_.module, net.module_))
+    assert averaged.num_batches_tracked == current.num_batches_tracked
+    assert not torch.equal(averaged.running_mean, current.running_mean)
+    assert_allclose(averaged.running_mean, current.running_mean, rtol=0.5)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -35,7 +37,7 @@ def test_figure_2(shape, flat):
     assert kinds(network) == expected
     # by hand: convolutions 9 c_in c_out + c_out, dense layers in out + out, two parameters a normed channel
     channels = [shape[0], 128, 128, 128, 256, 256, 256, 512, 256, 128]
-    count = sum(9 * a * b + 3 * b for a, b in zip(channels, channels[1:], strict=False))
+    count = sum(9 * a * b + 3 * b for a, b in pairwise(channels))
     count += flat * 128 + 3 * 128 + 128 * 10 + 3 * 10
     assert sum(p.numel() for p in network.parameters()) == count
     dropouts = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,12 @@ class Results:
         return np.array([draws[key][name] for key in sorted(draws, key=int)])
 
     def write_table(
-        self, methods: Iterable[str], columns: dict[str, str], command: str, notes: str = ""
+        self,
+        methods: Iterable[str],
+        columns: dict[str, str],
+        command: str,
+        notes: str = "",
+        worst: Callable[[np.ndarray], float] = np.min,
     ) -> str:
         """Write the markdown table: mean (sd), worst and seconds of each method.
 
@@ -75,6 +80,8 @@ class Results:
             What makes the table.
         notes : str
             Text below it.
+        worst : callable
+            Which of the draws is the worst: the smallest accuracy, or the largest error.
         """
         head = ["method"]
         for heading in columns.values():
@@ -84,7 +91,7 @@ class Results:
             row = [method]
             for name in columns:
                 percent = 100 * self.values(method, name)
-                row += [f"{percent.mean():.2f} ({percent.std():.2f})", f"{percent.min():.2f}"]
+                row += [f"{percent.mean():.2f} ({percent.std():.2f})", f"{worst(percent):.2f}"]
             rows.append([*row, f"{self.values(method, 'seconds').mean():.2f}"])
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         facts = ", ".join(f"{name} {value}" for name, value in self.content["environment"].items())

@@ -1,0 +1,164 @@
+"""Building a network for the data at hand, and what "auto" means for it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_ssldec.augment import GaussianNoise, RandomAffine
+from sklearn_ssldec.net import EmbeddingNetwork
+from sklearn_ssldec.networks import MLP, ConvNet
+
+# Images with fewer pixels a side have few to learn from: they get a wider network and shorter pre-training.
+SMALL_IMAGE = 16
+
+
+@dataclass(frozen=True)
+class Auto:
+    """What parameters are where they are "auto".
+
+    Attributes
+    ----------
+    module, module_kwargs : Module class, dict
+        The network, and its parameters where ``module__*`` does not set them.
+    augment : callable
+        What training batches go through.
+    training : dict
+        Values of the parameters of training.
+    pretrain_batches : int
+        Pre-training takes at least as many epochs as make so many batches.
+    """
+
+    module: type[nn.Module]
+    module_kwargs: dict[str, Any]
+    augment: Callable[..., Tensor]
+    training: dict[str, Any]
+    pretrain_batches: int
+
+
+def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
+    """Return the defaults for samples of this shape.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
+        Samples.
+    device : torch.device
+        Where the network will be trained: a GPU has the time for figure 2's full width.
+    """
+    if X.ndim == 2:
+        noise = 0.35 * float(np.sqrt(X.var(axis=0).mean()))
+        return Auto(
+            module=MLP,
+            module_kwargs={},
+            augment=GaussianNoise(noise, final_share=0.15 / 0.35),
+            training={
+                "max_iter": 200,
+                "pretrain_lr": (1e-2, 1e-3),
+                "lr": (1e-2, 1e-3),
+                "batch_size": 128,
+                "labeled_weight": 1.0,
+                "ema_decay": 0.0,
+            },
+            pretrain_batches=0,
+        )
+    small = min(X.shape[2:]) < SMALL_IMAGE
+    if device.type == "cuda":
+        module_kwargs = {"width": 1.0}
+    else:
+        module_kwargs = {"width": 0.25 if small else 0.125, "convs_per_block": 2, "dropout": 0.1}
+    return Auto(
+        module=ConvNet,
+        module_kwargs=module_kwargs,
+        augment=RandomAffine(degrees=15, scale=0.15, shear=0.15, shift=0.12),
+        training={
+            "max_iter": max(12, math.ceil(1500 / math.ceil(len(X) / 32))),
+            "pretrain_lr": (3e-3, 3e-4),
+            "lr": (1e-3, 1e-4),
+            "batch_size": 32,
+            "labeled_weight": 0.0,
+            "ema_decay": 0.99,
+        },
+        pretrain_batches=1000 if small else 2000,
+    )
+
+
+def build_network(
+    module: type[nn.Module] | nn.Module | Callable[..., nn.Module],
+    kwargs: dict[str, Any],
+    sample: Tensor,
+    n_classes: int,
+    make_head: Callable[[int], nn.Module],
+) -> EmbeddingNetwork:
+    """Build the embedding network and put the head on top of it.
+
+    Parameters
+    ----------
+    module : Module class, Module instance or callable
+        What maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
+        ``input_shape`` and ``n_classes`` if it takes them; an instance is copied.
+    kwargs : dict
+        The parameters ``module__*``.
+    sample : Tensor of shape (2, ...)
+        Two samples, by which the size of the embedding is found.
+    n_classes : int
+        Number of classes.
+    make_head : callable
+        Size of the embedding to the head.
+
+    Raises
+    ------
+    ValueError
+        If `module` does not take `kwargs` or does not map samples to embeddings.
+    """
+    if isinstance(module, nn.Module):
+        if kwargs:
+            names = ", ".join(f"module__{name}" for name in kwargs)
+            raise ValueError(f"{names} cannot be set: module is an instance. Pass its class instead.")
+        embedding = copy.deepcopy(module)
+    else:
+        known = inspect.signature(module).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            for name in kwargs.keys() - known.keys():
+                raise ValueError(
+                    f"Invalid parameter module__{name} for module {module.__name__}: it takes "
+                    f"{', '.join(f'module__{known_name}' for known_name in known)}."
+                )
+        from_data = {"input_shape": tuple(sample.shape[1:]), "n_classes": n_classes}
+        embedding = module(**{name: v for name, v in from_data.items() if name in known} | kwargs)
+    embedding = embedding.to(sample.device)
+    try:
+        with torch.no_grad():
+            z = embedding.eval()(sample)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"module failed on two samples of shape {tuple(sample.shape[1:])}: {error}"
+        ) from error
+    if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(sample):
+        got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(
+            "module must map a batch to a tensor of embeddings of shape (n_samples, n_features); for "
+            f"{len(sample)} samples it returned {got}."
+        )
+    return EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
+
+
+def pretrain_epochs(n_labeled: int, batch_size: int, pretrain_batches: int) -> int:
+    """Return the paper's 100 epochs, or as many as make so many batches.
+
+    Parameters
+    ----------
+    n_labeled, batch_size : int
+        Labeled samples, and samples a batch.
+    pretrain_batches : int
+        Least number of batches.
+    """
+    return max(100, math.ceil(pretrain_batches / math.ceil(n_labeled / batch_size)))

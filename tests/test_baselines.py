@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from sklearn_ssldec.baselines import (
+    ConsistencyNet,
+    PiModelClassifier,
+    PiNet,
+    PseudoLabelClassifier,
+    RunningAverage,
+    SoftmaxHead,
+    SupervisedClassifier,
+    TemporalEnsemblingClassifier,
+    hard_labels,
+)
+from sklearn_ssldec.net import EmbeddingNetwork, Targets
+
+BASELINES = [SupervisedClassifier, PseudoLabelClassifier, PiModelClassifier, TemporalEnsemblingClassifier]
+QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_learns_the_half_moons_as_far_as_it_can(baseline, moons):
+    X, y, truth = moons
+    clf = baseline(**QUICK).fit(X, y)
+    assert np.mean(clf.predict(X) == truth) > 0.8
+    assert_allclose(clf.predict_proba(X).sum(1), 1, rtol=1e-5)
+    assert isinstance(clf.nets_[0].module_.head, SoftmaxHead)
+    assert not hasattr(clf, "cluster_centers_")
+    assert clone(clf).get_params() == clf.get_params()
+    assert_array_equal(baseline(**QUICK).fit(X, y).predict_proba(X), clf.predict_proba(X))
+
+
+def test_supervised_classifier_does_not_look_at_unlabeled_samples(moons):
+    X, y, _ = moons
+    clf = SupervisedClassifier(**QUICK, augment=None)
+    moved = np.where((y == -1)[:, None], X + 5, X)
+    labeled = X[y != -1]
+    assert_allclose(clf.fit(X, y).predict_proba(labeled), clf.fit(moved, y).predict_proba(labeled), atol=1e-6)
+    assert clf.n_iter_ == 0
+
+
+@pytest.mark.parametrize(
+    ("baseline", "parameter"),
+    [
+        (SupervisedClassifier, {"max_iter": 5}),
+        (SupervisedClassifier, {"alpha": 2.0}),
+        (PseudoLabelClassifier, {"class_prior": [0.5, 0.5]}),
+        (PiModelClassifier, {"balance": 0.0}),
+        (TemporalEnsemblingClassifier, {"labeled_weight": 2.0}),
+    ],
+)
+def test_meaningless_parameters_are_refused(baseline, parameter, moons):
+    X, y, _ = moons
+    (name,) = parameter
+    with pytest.raises(ValueError, match=f"{name} has no meaning for {baseline.__name__}"):
+        baseline(**QUICK, **parameter).fit(X, y)
+
+
+def test_hard_labels():
+    assert_array_equal(hard_labels(torch.tensor([[0.6, 0.4], [0.1, 0.9]])), [[1, 0], [0, 1]])
+
+
+def test_running_average_by_hand():
+    average = RunningAverage(momentum=0.5)
+    a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert_allclose(average(a), [[1, 0]])  # corrected for its start
+    # (0.5 * 0.5 * a + 0.5 * b) / (1 - 0.25)
+    assert_allclose(average(b), [[1 / 3, 2 / 3]])
+
+
+def consistency_net(net_class, **kwargs):
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(torch.nn.Linear(1, 3), SoftmaxHead(3, 2))
+    return net_class(network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, **kwargs).initialize()
+
+
+def test_consistency_loss_by_hand():
+    net = consistency_net(ConsistencyNet)
+    net.set_schedule(1e-2, progress=0.5)
+    log_q = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()
+    targets = Targets(p=torch.tensor([[0.7, 0.3], [1.0, 0.0]]), weight=torch.ones(2), n_own=1)
+    # labeled: log 4; consistency: ((0.5 - 0.7)^2 + (0.5 - 0.3)^2) / 2 = 0.04, weighed 100 exp(-5 / 4)
+    assert_allclose(net.get_loss(log_q, targets), np.log(4) + 100 * np.exp(-1.25) * 0.04, rtol=1e-5)
+    alone = targets._replace(n_own=2)
+    kl = (0.7 * np.log(0.7 / 0.5) + 0.3 * np.log(0.3 / 0.5) + np.log(4)) / 2
+    assert_allclose(net.get_loss(log_q, alone), kl, rtol=1e-5)
+
+
+def test_pi_net_compares_two_augmented_predictions():
+    batches = []
+
+    def augment(batch):
+        batches.append(len(batch))
+        return batch + torch.randn_like(batch)
+
+    net = consistency_net(PiNet, augment=augment)
+    X, P, rows = torch.randn(6, 1), torch.full((6, 2), 0.5), torch.arange(6)
+    net.train_epoch(X, P, rows, escort=(P, rows[:2]))
+    assert batches == [6, 8]  # the samples alone, then with the labeled ones
+    batches.clear()
+    net.train_epoch(X, P, rows[:2])
+    assert batches == [2]

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from torch import nn
+
+from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec.augment import RandomAffine
+from sklearn_ssldec.datasets import mask_labels
+from sklearn_ssldec.inputs import as_samples
+from sklearn_ssldec.networks import ConvNet
+
+QUICK = {"device": "cpu", "random_state": 0, "pretrain_epochs": 20, "max_iter": 2, "labeled_threshold": 0}
+SMALL_NET = {"module__width": 0.05}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Two digits, 120 images of 8x8, 20 labels: images, y with -1, true labels."""
+    images, target = load_digits(n_class=2, return_X_y=True)
+    images, target = images[:120].reshape(-1, 8, 8), target[:120]
+    return images, mask_labels(target, 10, random_state=0), target
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    images, y, _ = digits
+    return SSLDECClassifier(**QUICK, **SMALL_NET).fit(images, y)
+
+
+def test_images_without_channels(digits, fitted):
+    images, _, truth = digits
+    assert isinstance(fitted.nets_[0].module_.embedding, ConvNet)
+    assert isinstance(fitted.nets_[0].augment, RandomAffine)
+    assert fitted.input_shape_ == (1, 8, 8)
+    assert fitted.score(images, truth) > 0.95
+
+
+def test_the_same_images_in_other_shapes(digits, fitted):
+    images, y, _ = digits
+    expected = fitted.predict_proba(images)
+    for X, input_shape in (
+        (images[:, None], None),
+        (images[:, None], (1, 8, 8)),
+        (images.reshape(-1, 64), (1, 8, 8)),
+        (images.reshape(-1, 64), (8, 8)),
+        (images.reshape(-1, 64), [8, 8]),
+        (images.astype(np.uint8), None),
+    ):
+        clf = SSLDECClassifier(**QUICK, **SMALL_NET, input_shape=input_shape).fit(X, y)
+        assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_flat_images_behind_a_scaler(digits):
+    images, y, truth = digits
+    clf = SSLDECClassifier(**QUICK, **SMALL_NET, input_shape=(1, 8, 8))
+    assert make_pipeline(MinMaxScaler(), clf).fit(images.reshape(-1, 64), y).score(
+        images.reshape(-1, 64), truth
+    ) > 0.95  # fmt: skip
+
+
+def test_colour_images(digits):
+    images, y, truth = digits
+    X = np.stack([images, 16 - images, 0 * images], axis=1)
+    clf = SSLDECClassifier(**QUICK, **SMALL_NET).fit(X, y)
+    assert clf.input_shape_ == (3, 8, 8)
+    assert clf.score(X, truth) > 0.95
+
+
+@pytest.mark.parametrize("n", [1, 2, 17, 119])
+def test_prediction_does_not_depend_on_the_batch(digits, fitted, n):
+    images, _, _ = digits
+    np.testing.assert_allclose(fitted.predict_proba(images)[:n], fitted.predict_proba(images[:n]), atol=1e-6)
+
+
+def test_own_convolutional_network(digits):
+    images, y, truth = digits
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ELU(), nn.Flatten(), nn.Linear(288, 2))
+    clf = SSLDECClassifier(network, **QUICK).fit(images, y)
+    assert clf.score(images, truth) > 0.95
+
+
+def test_pretraining_of_images_takes_enough_batches(digits):
+    images, y, _ = digits
+    clf = SSLDECClassifier(device="cpu", random_state=0, max_iter=0, batch_size=4, **SMALL_NET).fit(images, y)
+    assert clf.history_[0]["labeled_epochs"] == 200  # 5 batches an epoch, 1000 in all
+
+
+def test_ema_decay(digits):
+    images, y, _ = digits
+    averaged, last = (
+        SSLDECClassifier(**QUICK, **SMALL_NET, ema_decay=decay).fit(images, y) for decay in (0.9, 0)
+    )
+    assert not np.allclose(averaged.predict_proba(images), last.predict_proba(images), atol=1e-3)
+    assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
+
+
+@pytest.mark.parametrize(
+    ("shape", "input_shape", "message"),
+    [
+        ((6, 8, 8, 3), None, r"channels last.*np.moveaxis\(X, -1, 1\)"),
+        ((6, 1, 8, 8, 8), None, "X must be of shape"),
+        ((6, 63), (1, 8, 8), r"does not hold samples of input_shape=\(1, 8, 8\), which have 64 values"),
+        ((6, 1, 8, 9), (1, 8, 8), "does not hold samples of input_shape"),
+        ((6, 3, 3), None, r"at least 4 pixels a side, got \(1, 3, 3\)"),
+    ],
+)
+def test_refused_shapes(shape, input_shape, message):
+    with pytest.raises(ValueError, match=message):
+        SSLDECClassifier(**QUICK, input_shape=input_shape).fit(np.zeros(shape), [0, 1, 0, 1, -1, -1])
+
+
+def test_other_sizes_at_prediction_are_refused(fitted):
+    with pytest.raises(
+        ValueError, match=r"samples of shape \(1, 8, 9\).*fitted with samples of shape \(1, 8, 8\)"
+    ):
+        fitted.predict(np.zeros((3, 8, 9)))
+    with pytest.raises(ValueError, match="features"):
+        fitted.predict(np.zeros((3, 9, 9)))
+
+
+def test_single_labeled_sample_a_class_trains(digits):
+    images, _, truth = digits
+    y = mask_labels(truth, 1, random_state=0)
+    assert SSLDECClassifier(**QUICK, **SMALL_NET).fit(images, y).predict(images[:1]).shape == (1,)
+
+
+def test_as_samples_is_a_view():
+    X = np.zeros((5, 64), dtype=np.float32)
+    assert np.shares_memory(as_samples(X, (8, 8)), X)
+    assert as_samples(X) is X
+
+
+def test_figure_2_on_a_gpu_is_the_default(monkeypatch):
+    from sklearn_ssldec.building import choose_auto
+
+    assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cuda")).module_kwargs == {"width": 1.0}
+    assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cpu")).module_kwargs["width"] == 0.125
+    assert choose_auto(np.zeros((2, 1, 8, 8)), torch.device("cpu")).module_kwargs["width"] == 0.25
