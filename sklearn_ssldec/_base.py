@@ -162,7 +162,6 @@ class BaseSSLDEC(BaseEstimator):
             balance=self.balance,
             batch_size=batch_size,
             min_batches=self.min_batches,
-            target=self._make_target(None if prior is None else torch.from_numpy(prior).float()),
             **chosen,
         )
         settings = replace(settings, **self._changed_settings())
@@ -171,7 +170,7 @@ class BaseSSLDEC(BaseEstimator):
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
         fit_member = delayed(self._fit_member)
         return Parallel(n_jobs=self.n_jobs)(
-            fit_member(X, labels, settings, auto, ema_decay, int(seed)) for seed in seeds
+            fit_member(X, labels, settings, prior, auto, ema_decay, int(seed)) for seed in seeds
         )
 
     def _fit_member(
@@ -179,12 +178,16 @@ class BaseSSLDEC(BaseEstimator):
         X: np.ndarray,
         labels: EncodedLabels,
         settings: Settings,
+        prior: np.ndarray | None,
         auto: Auto,
         ema_decay: float,
         seed: int,
     ) -> tuple[SSLDECNet, Outcome]:
         device = resolve_device(self.device)
         n_classes = len(labels.classes)
+        # Made here, for each network, since a baseline's target may remember the past.
+        target = self._make_target(None if prior is None else torch.from_numpy(prior).float())
+        settings = replace(settings, target=target)
         with (
             seeded(seed, device),
             tqdm(total=settings.max_iter, desc="pre-training", unit="iter", disable=not self.verbose) as bar,

@@ -140,7 +140,7 @@ def ssldec(
         Q, the history, and how the cycle ended.
     """
     L = (y >= 0).nonzero().squeeze(1)
-    labels = y[L]
+    X_L, labels = X[L.to(X.device)], y[L]  # X stays where it is, if it does not fit on the device
     Y = one_hot(y.clamp_min(0), n_classes).float()  # the rows of U are never used
     outcome = Outcome(Q=torch.empty(0))
     started = time.perf_counter()
@@ -150,7 +150,7 @@ def ssldec(
 
     def train_to_threshold() -> tuple[float, int]:
         epochs = 0
-        while (reached := accuracy(M.soft_assignment(X[L]))) < settings.labeled_threshold:
+        while (reached := accuracy(M.soft_assignment(X_L))) < settings.labeled_threshold:
             if epochs == settings.max_labeled_epochs:
                 break
             M.train_epoch(X, Y, L)

@@ -102,12 +102,13 @@ class PiNet(ConsistencyNet):
 
 
 class _SoftmaxClassifier(SSLDECClassifier):
-    _meaningless: ClassVar[tuple[str, ...]] = ("alpha", "class_prior")
+    # Parameters of SSLDECClassifier that have no meaning here, and are refused if they are set.
+    unused_parameters: ClassVar[tuple[str, ...]] = ("alpha", "class_prior")
 
     def _check_kwargs(self) -> None:
         super()._check_kwargs()
         defaults = type(self)().get_params()
-        for name in self._meaningless:
+        for name in self.unused_parameters:
             value = getattr(self, name)
             if value is not defaults[name] and value != defaults[name]:
                 raise ValueError(f"{name} has no meaning for {type(self).__name__}, got {name}={value!r}.")
@@ -133,8 +134,8 @@ class SupervisedClassifier(_SoftmaxClassifier):
     True
     """
 
-    _meaningless = (
-        *_SoftmaxClassifier._meaningless, "max_iter", "tol", "n_iter_no_change", "labeled_threshold",
+    unused_parameters = (
+        *_SoftmaxClassifier.unused_parameters, "max_iter", "tol", "n_iter_no_change", "labeled_threshold",
         "max_labeled_epochs", "labeled_weight", "balance", "lr", "min_batches",
     )  # fmt: skip
 
@@ -182,8 +183,8 @@ class PiModelClassifier(_SoftmaxClassifier):
     True
     """
 
-    _meaningless = (
-        *_SoftmaxClassifier._meaningless,
+    unused_parameters = (
+        *_SoftmaxClassifier.unused_parameters,
         "labeled_threshold", "max_labeled_epochs", "labeled_weight", "balance",
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ class SoftTargetRows(Dataset):
     def __getitem__(self, rows: Any) -> tuple[Tensor, Tensor]:
         """Return samples and targets of `rows`, a tensor of positions."""
         chosen = self.index[rows]
-        return self.X[chosen.to(self.X.device)], self.P[chosen]
+        return self.X[chosen.to(self.X.device)].to(self.P.device), self.P[chosen]
 
 
 class Targets(NamedTuple):
@@ -313,15 +313,15 @@ class SSLDECNet(NeuralNet):
         """Run an epoch and record its mean loss, with no synchronisation with the device in between."""
         if iterator is None:
             return
-        total = torch.zeros((), device=self.device)
-        n_rows = 0
+        losses, sizes = [], []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            total += step["loss"].detach() * len(batch[0])
-            n_rows += len(batch[0])
+            losses.append(step["loss"].detach())
+            sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.history.record(prefix + "_loss", total.item() / n_rows)
+        mean = torch.stack(losses).cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
+        self.history.record(prefix + "_loss", mean.item())
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[list, dict]:
         """Give the weight decay to kernels only: not to biases, normalisation, activations or centroids."""

@@ -60,6 +60,16 @@ def test_meaningless_parameters_are_refused(baseline, parameter, moons):
         baseline(**QUICK, **parameter).fit(X, y)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_networks_of_an_ensemble_do_not_share_what_they_remember(baseline, moons):
+    X, y, _ = moons
+    parameters = {} if baseline is SupervisedClassifier else {"max_iter": 3}
+    one = baseline(**QUICK, **parameters, pretrain_epochs=5, n_estimators=2).fit(X, y)
+    two = baseline(**QUICK, **parameters, pretrain_epochs=5, n_estimators=2, n_jobs=2).fit(X, y)
+    assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
 def test_hard_labels():
     assert_array_equal(hard_labels(torch.tensor([[0.6, 0.4], [0.1, 0.9]])), [[1, 0], [0, 1]])
 

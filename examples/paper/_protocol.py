@@ -57,9 +57,10 @@ def image_methods(n_estimators: int, **parameters: object) -> dict[str, BaseEsti
         "temporal ensembling": TemporalEnsemblingClassifier,
         "supervised only, softmax": SupervisedClassifier,
     }
+    parameters = {"n_estimators": n_estimators, **parameters}
     methods: dict[str, BaseEstimator] = {
-        "supervised only (max_iter=0)": SSLDECClassifier(n_estimators=n_estimators, max_iter=0, **parameters),
-        **{name: network(n_estimators=n_estimators, **parameters) for name, network in networks.items()},
+        "supervised only (max_iter=0)": SSLDECClassifier(**{**parameters, "max_iter": 0}),
+        **{name: network(**_taken_by(network, parameters)) for name, network in networks.items()},
         "LabelSpreading(kernel='knn', n_neighbors=7)": make_pipeline(
             FunctionTransformer(flat), LabelSpreading(kernel="knn", n_neighbors=7)
         ),
@@ -68,6 +69,11 @@ def image_methods(n_estimators: int, **parameters: object) -> dict[str, BaseEsti
         ),
     }
     return methods
+
+
+def _taken_by(network: type, parameters: dict[str, object]) -> dict[str, object]:
+    unused = getattr(network, "unused_parameters", ())
+    return {name: value for name, value in parameters.items() if name not in unused}
 
 
 def run_one(estimator: BaseEstimator, load: Callable[[int], Draw], draw: int) -> dict[str, float]:

@@ -51,6 +51,9 @@ class Results:
         """Keep a finished draw, on disk at once."""
         self.content["draws"].setdefault(method, {})[str(draw)] = values
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def _write(self) -> None:
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(self.content, indent=1) + "\n")
         os.replace(partial, self.path)
@@ -68,7 +71,7 @@ class Results:
         notes: str = "",
         worst: Callable[[np.ndarray], float] = np.min,
     ) -> str:
-        """Write the markdown table: mean (sd), worst and seconds of each method.
+        """Write the markdown table: mean (sd), worst and seconds of each method; the JSON file has the same.
 
         Parameters
         ----------
@@ -83,6 +86,7 @@ class Results:
         worst : callable
             Which of the draws is the worst: the smallest accuracy, or the largest error.
         """
+        self.content["summary"] = {}
         head = ["method"]
         for heading in columns.values():
             head += [f"{heading}, mean (sd)", "worst draw"]
@@ -91,9 +95,12 @@ class Results:
             row = [method]
             for name in columns:
                 percent = 100 * self.values(method, name)
+                summary = {"mean": percent.mean(), "sd": percent.std(), "worst": float(worst(percent))}
+                self.content["summary"].setdefault(method, {})[f"{name}, %"] = summary
                 row += [f"{percent.mean():.2f} ({percent.std():.2f})", f"{worst(percent):.2f}"]
             rows.append([*row, f"{self.values(method, 'seconds').mean():.2f}"])
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        self._write()
         facts = ", ".join(f"{name} {value}" for name, value in self.content["environment"].items())
         n_draws = max(len(draws) for draws in self.content["draws"].values())
         source = f"{n_draws} draws. Measured with `{command}` on {facts}."

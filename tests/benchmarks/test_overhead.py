@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from skorch import NeuralNet
 from torch import nn
 
 from sklearn_ssldec.augment import GaussianNoise, RandomAffine
@@ -69,6 +70,31 @@ def test_training_epoch_of_an_mlp():
     ours, bare = fastest([lambda: net.train_epoch(X, P, index), bare_epoch])
     report("training, MLP 20-100-100-100-100-10", ours, bare, len(X) // BATCH_SIZE)
     assert ours / bare < 1.15
+
+
+def test_skorch_as_it_comes_on_an_mlp():
+    """What the iterator and the history of `SSLDECNet` save: the same epoch by `skorch.NeuralNet`."""
+
+    class KLDivergence(nn.Module):
+        def forward(self, log_q, p):
+            return kl_divergence(p, log_q)
+
+    network, X, P = mlp()
+    ours = SSLDECNet(
+        network, optimizer=torch.optim.Adam, lr=1e-3, batch_size=BATCH_SIZE, verbose=0
+    ).initialize()
+    plain = NeuralNet(
+        mlp()[0], KLDivergence, optimizer=torch.optim.Adam, lr=1e-3, batch_size=BATCH_SIZE, max_epochs=1,
+        train_split=None, verbose=0, iterator_train__shuffle=True,
+    ).initialize()  # fmt: skip
+    index = torch.arange(len(X))
+    as_it_comes, sliced = fastest(
+        [lambda: plain.partial_fit(X, P), lambda: ours.train_epoch(X, P, index)], rounds=7
+    )
+    report(
+        "skorch as it comes (where it says bare torch: SSLDECNet)", as_it_comes, sliced, len(X) // BATCH_SIZE
+    )
+    assert as_it_comes / sliced > 1.2
 
 
 def test_soft_assignment_of_an_mlp():
