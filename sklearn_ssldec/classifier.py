@@ -18,7 +18,7 @@ from sklearn_ssldec._base import BaseSSLDEC
 from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.device import place
 from sklearn_ssldec.inputs import as_samples
-from sklearn_ssldec.labels import encode_labels, labeled_mask
+from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values
 from sklearn_ssldec.net import SSLDECNet
 
 
@@ -369,12 +369,11 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
                 "labeled samples over the folds: StratifiedKFold on y, rather than KFold, does."
             )
         rows = np.flatnonzero(labeled)
-        given = _safe_indexing(y, rows)
-        if not isinstance(self.classes_[0], str):
-            given = np.asarray(given).astype(self.classes_.dtype)  # object arrays, which metrics refuse
         if sample_weight is not None:
             sample_weight = _safe_indexing(sample_weight, rows)
-        return accuracy_score(given, self.predict(_safe_indexing(X, rows)), sample_weight=sample_weight)
+        predicted = self.predict(_safe_indexing(X, rows))
+        given = labeled_values(y, self.unlabeled_label)
+        return accuracy_score(given, predicted, sample_weight=sample_weight)
 
     def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
         """Return what a method of each net makes of the samples."""

@@ -67,14 +67,7 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
             f"y has no labeled sample: all {len(y)} are {unlabeled_label!r}, which marks unlabeled samples "
             "(parameter unlabeled_label). Label at least one sample of each class."
         )
-    given = y[labeled]
-    if given.dtype == object:
-        # scikit-learn's convention for string targets: an object array with the integer -1. What is left
-        # without the -1 must be of one kind.
-        kinds = {_kind(value) for value in given}
-        if len(kinds) > 1:
-            raise ValueError(f"y mixes labels of several kinds: {', '.join(sorted(kinds))}. Use one kind.")
-        given = np.array(given.tolist())
+    given = labeled_values(y, unlabeled_label)
     check_classification_targets(given)
     classes, positions = np.unique(given, return_inverse=True)
     if len(classes) < 2:
@@ -125,6 +118,41 @@ def labeled_mask(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray:
     if (y.dtype.kind in "US") != isinstance(unlabeled_label, str):
         return np.ones(len(y), dtype=bool)
     return y != unlabeled_label
+
+
+def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray:
+    """Return the labels of the labeled samples, all of one kind.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, as for `encode_labels`.
+    unlabeled_label : int, str or None, default=-1
+        The value that marks an unlabeled sample. None: every sample is labeled.
+
+    Returns
+    -------
+    ndarray of shape (n_labeled,)
+        Integers, booleans, strings or floats.
+
+    Raises
+    ------
+    ValueError
+        As `labeled_mask`, or if the labels are of several kinds.
+
+    Examples
+    --------
+    >>> labeled_values(["cat", -1, "dog"])
+    array(['cat', 'dog'], dtype='<U3')
+    """
+    given = _as_array(y)[labeled_mask(y, unlabeled_label)]
+    if given.dtype != object:
+        return given
+    # scikit-learn's convention for string targets: an object array with the integer -1.
+    kinds = {_kind(value) for value in given}
+    if len(kinds) > 1:
+        raise ValueError(f"y mixes labels of several kinds: {', '.join(sorted(kinds))}. Use one kind.")
+    return np.array(given.tolist())
 
 
 def _as_array(y: Any) -> np.ndarray:

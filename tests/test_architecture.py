@@ -12,7 +12,7 @@ STOREYS = [
     {"clustering", "labels", "inputs", "augment", "device"},
     {"networks", "net", "algorithm"},
     {"building", "_base", "classifier", "baselines"},
-    {"datasets"},
+    {"datasets", "model_selection"},
 ]
 
 
