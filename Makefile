@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test lint format benchmark results imbalance clean
+.PHONY: demo test lint format benchmark results results-digits results-mnist imbalance clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,8 +30,14 @@ format: $(VENV)/installed
 benchmark: $(VENV)/installed  ## Measure the overhead of training and prediction
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
 
-results: $(VENV)/installed  ## Measure the half-moons table again (docs/results)
+results: $(VENV)/installed  ## Measure the half-moons table (docs/results); 5 minutes on one core
 	$(ONE_THREAD) $(BIN)/python examples/paper/figure_4_half_moons.py --draws 20
+
+results-digits: $(VENV)/installed  ## Measure the digits table; an hour on one core
+	$(ONE_THREAD) $(BIN)/python examples/paper/digits_8x8.py
+
+results-mnist: $(VENV)/installed  ## Measure the small MNIST table; an hour and a half on one core
+	$(ONE_THREAD) $(BIN)/python examples/paper/figure_5_mnist.py --quick
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -210,7 +210,7 @@ class SSLDECNet(NeuralNet):
         joining = None if escort is None else SoftTargetRows(X, *escort)
         self.fit_loop(SoftTargetRows(X, P, index, joining, escort_weight), epochs=1)
         loss = self.history[-1, "train_loss"]
-        self.history[-1]["batches"].clear()  # skorch keeps a dict a batch: 93 kB in 2000 batches
+        self.history[-1]["batches"].clear()  # skorch keeps a dict a batch, without end
         if not math.isfinite(loss):
             raise ValueError(
                 f"Training diverged: the loss became {loss}. Scale X (StandardScaler), or lower pretrain_lr "
@@ -248,7 +248,7 @@ class SSLDECNet(NeuralNet):
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
     def _forward_batches(self, X: Tensor, function: nn.Module, n_rows: int = 512) -> Tensor:
-        function.eval()
+        self._predicting().eval()
         outputs = []
         with torch.no_grad():
             for start in range(0, len(X), n_rows):
@@ -294,9 +294,7 @@ class SSLDECNet(NeuralNet):
         """Augment the batch, and compute the loss and its gradients."""
         Xi, targets = batch
         Xi = self.augmented(Xi)
-        if not (
-            self.module_.training and self.module_.embedding.training
-        ):  # walking over all layers takes a tenth of a small network's step
+        if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
         log_q = self.infer(Xi, **fit_params)
         loss = self.get_loss(log_q, targets, X=Xi, training=True)
