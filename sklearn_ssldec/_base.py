@@ -248,7 +248,7 @@ class BaseSSLDEC(BaseEstimator):
                 f"{self.max_labeled_epochs} epochs of the last iteration. If some labels may be wrong, lower "
                 "labeled_threshold; otherwise raise max_labeled_epochs or lr.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         for outcome in outcomes:
             absent = np.setdiff1d(np.arange(len(classes)), outcome.Q.argmax(1).numpy())
@@ -258,7 +258,7 @@ class BaseSSLDEC(BaseEstimator):
                     f"No sample is predicted to be of class {names}, although there are labels of it. Label "
                     "more samples of it, or raise max_labeled_epochs or labeled_weight.",
                     ConvergenceWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from sklearn_ssldec._base import BaseSSLDEC
 from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.device import place
-from sklearn_ssldec.inputs import as_samples
+from sklearn_ssldec.inputs import as_samples, warn_of_scales
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values
 from sklearn_ssldec.net import SSLDECNet
 
@@ -152,8 +152,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     -----
     SSLDEC can end below its own supervised model. Compare the two on held-out labels:
     ``SSLDECClassifier(max_iter=0, random_state=0)`` is what ``SSLDECClassifier(random_state=0)`` starts from.
-
-    Each parameter says where its default departs from the paper; docs/method.md has all of it in a table.
+    docs/method.md has a table of the paper's settings and the defaults here.
 
     References
     ----------
@@ -267,9 +266,10 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
             warnings.warn(
                 f"y has no unlabeled sample (none is {self.unlabeled_label!r}), so that the network is "
                 "trained on the labels alone. Pass unlabeled_label=None if this is what you want.",
-                UserWarning,
-                stacklevel=2,
+                stacklevel=3,  # the line that calls fit, behind scikit-learn's wrapper
             )
+        if X.ndim == 2:
+            warn_of_scales(X, stacklevel=3)
         members = self._fit_members(X, labels)
         self.nets_ = [net for net, _ in members]
         outcomes = [outcome for _, outcome in members]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
+
+# Standard deviations of features that differ by more than this are no accident of standardised data.
+LARGEST_RATIO = 1000
 
 
 def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -59,3 +63,24 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
             f"{math.prod(shape)} values each."
         )
     return X
+
+
+def warn_of_scales(X: np.ndarray, stacklevel: int) -> None:
+    """Warn if features differ so much in scale that the network, and its noise, see the largest only.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    stacklevel : int
+        Whose line the warning names.
+    """
+    scales = X.std(axis=0)
+    scales = scales[scales > 0]
+    if len(scales) and scales.max() > LARGEST_RATIO * scales.min():
+        warnings.warn(
+            f"The features of X differ in scale: their standard deviations go from {scales.min():.2g} to "
+            f"{scales.max():.2g}. Put a StandardScaler in front, "
+            "make_pipeline(StandardScaler(), SSLDECClassifier()).",
+            stacklevel=stacklevel + 1,
+        )

@@ -223,6 +223,15 @@ def test_predict_before_fit():
         SSLDECClassifier().predict([[0.0]])
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # it learns nothing
+def test_features_of_different_scales_warn(blobs):
+    X, y, _ = blobs
+    with pytest.warns(UserWarning, match=r"differ in scale.*from 2.5 to 3e\+03.*StandardScaler"):
+        SSLDECClassifier(**QUICK, labeled_threshold=0).fit(X * [1, 2000], y)
+    constant = np.c_[X, np.zeros(len(X))]
+    assert SSLDECClassifier(**QUICK).fit(constant, y).n_features_in_ == 3
+
+
 # Rare classes and proportions -------------------------------------------------------------------------------
 
 
