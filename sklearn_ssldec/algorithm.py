@@ -145,12 +145,21 @@ def ssldec(
     outcome = Outcome(Q=torch.empty(0))
     started = time.perf_counter()
 
+    def predictions(samples: Tensor) -> Tensor:
+        Q = M.soft_assignment(samples)
+        if not torch.isfinite(Q).all():
+            raise ValueError(
+                "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
+                "and lr."
+            )
+        return Q
+
     def accuracy(Q: Tensor) -> float:
         return (Q.argmax(1) == labels).float().mean().item()
 
     def train_to_threshold() -> tuple[float, int]:
         epochs = 0
-        while (reached := accuracy(M.soft_assignment(X_L))) < settings.labeled_threshold:
+        while (reached := accuracy(predictions(X_L))) < settings.labeled_threshold:
             if epochs == settings.max_labeled_epochs:
                 break
             M.train_epoch(X, Y, L)
@@ -171,7 +180,7 @@ def ssldec(
         loss = M.train_epoch(X, Y, L)
 
     # Q <- predictions(M, L and U), defined in (1)
-    Q = outcome.Q = M.soft_assignment(X)
+    Q = outcome.Q = predictions(X)
     predicted = Q.argmax(1)
     record(
         loss=loss,
@@ -214,7 +223,7 @@ def ssldec(
         # while train accuracy < threshold do M <- train_model(L)
         labeled_accuracy, labeled_epochs = train_to_threshold()
 
-        Q = outcome.Q = M.soft_assignment(X)
+        Q = outcome.Q = predictions(X)
         n_changed = int((Q.argmax(1) != predicted).sum())
         predicted = Q.argmax(1)
         # until end condition is met

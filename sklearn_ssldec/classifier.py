@@ -35,11 +35,10 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     module : "auto", Module class or Module instance, default="auto"
         The network that maps a batch of samples to embeddings of shape (n_samples, embedding_size); the
         clustering layer is put on top of it. "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of
-        features, and :class:`~sklearn_ssldec.networks.ConvNet` for images: the paper's own on a CUDA GPU; on
-        other devices with an eighth of its filters (a quarter for images of fewer than 16 pixels a side),
-        two convolutions a block and a dropout of 0.1. A class is called with ``module__*``, and with
-        ``input_shape`` and ``n_classes`` if it takes them. An instance is copied: training starts from its
-        weights.
+        features, and :class:`~sklearn_ssldec.networks.ConvNet` for images: the paper's on a CUDA GPU; else
+        with 1/8 of its filters (1/4 for fewer than 16 pixels a side), 2 convolutions a block, dropout 0.1.
+        A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An
+        instance is copied: training starts from its weights.
     alpha : float, default=1.0
         Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1.
     n_estimators : int, default=1
@@ -77,8 +76,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         noise whose standard deviation is 0.35 of the features' (the root of their mean variance in X), and
         falls geometrically to 0.15 of it over `max_iter`; images are rotated by up to 15 degrees, scaled and
         sheared by up to 0.15, and shifted by up to 0.12 of their side. The paper has
-        ``RandomTranslation(1)``. None is for networks that are stochastic themselves. See
-        :mod:`sklearn_ssldec.augment`.
+        ``RandomTranslation(1)``. None turns it off. See :mod:`sklearn_ssldec.augment`.
     optimizer : Optimizer class, default=torch.optim.Adam
         As in the paper. Its ``weight_decay`` is 2e-4 on the kernels of dense and convolutional layers and 0
         on all else, which is the paper's L2 regularisation, unless ``optimizer__weight_decay`` sets the
@@ -307,7 +305,10 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         ndarray of shape (n_samples, n_classes), float32
             Probabilities, in the order of `classes_`; rows sum to 1.
         """
-        return np.mean(self._apply(SSLDECNet.soft_assignment, X), axis=0)
+        Q = np.mean(self._apply(SSLDECNet.soft_assignment, X), axis=0)
+        # So far off that the network's numbers overflow, all centroids are equally far.
+        Q[~np.isfinite(Q).all(axis=1)] = 1 / len(self.classes_)
+        return Q
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class.
@@ -322,7 +323,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         ndarray of shape (n_samples,)
             Class labels.
         """
-        probabilities = self.predict_proba(X)
+        probabilities = self.predict_proba(X)  # before classes_: it checks whether the estimator is fitted
         return self.classes_[probabilities.argmax(axis=1)]
 
     def transform(self, X: Any) -> np.ndarray:

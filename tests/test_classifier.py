@@ -92,7 +92,7 @@ def test_transform_is_the_embedding(blobs, fitted):
 
 
 def test_probabilities_are_finite_and_sum_to_1_far_from_the_data(fitted):
-    far = np.array([[1e6, -1e6], [1e12, 0], [-1e30, 1e30]])
+    far = np.array([[1e6, -1e6], [1e12, 0], [-1e30, 1e30], [3e38, -3e38]])
     probabilities = fitted.predict_proba(far)
     assert np.isfinite(probabilities).all()
     assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
