@@ -7,9 +7,11 @@ row as an error. What is here leaves unlabeled rows in every training fold, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import BaseCrossValidator, check_cv
@@ -17,6 +19,9 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_ssldec.labels import labeled_mask, labeled_values
+
+# Below this p-value a comparison names a winner.
+SIGNIFICANCE = 0.05
 
 
 class SemiSupervisedSplitter(BaseCrossValidator):
@@ -253,6 +258,113 @@ def cross_val_predict_labeled(
     )
     order = np.argsort(rows)
     return rows[order], np.concatenate(parts)[order]
+
+
+@dataclass(frozen=True)
+class SupervisedComparison:
+    """Whether the unlabeled samples helped, told by held-out labels.
+
+    Printed, it is a sentence that says whether to use SSLDEC.
+
+    Attributes
+    ----------
+    accuracy, supervised_accuracy : float
+        Share of the labeled rows that are predicted right by models that did not see their labels: with the
+        unlabeled samples, and after supervised training alone.
+    n_labeled : int
+        Labeled rows.
+    n_gained, n_lost : int
+        Rows that only the one, and only the other predicts right.
+    p_value : float
+        Probability of a difference at least as large if neither were better (exact McNemar test).
+    """
+
+    accuracy: float
+    supervised_accuracy: float
+    n_labeled: int
+    n_gained: int
+    n_lost: int
+    p_value: float
+
+    def __str__(self) -> str:
+        if self.p_value < SIGNIFICANCE:
+            verdict = "Use SSLDEC" if self.n_gained > self.n_lost else "Use supervised training (max_iter=0)"
+        else:
+            verdict = "These labels cannot tell which is better"
+        return (
+            f"{verdict}: on {self.n_labeled} held-out labels SSLDEC has an accuracy of {self.accuracy:.3f}, "
+            f"supervised training alone {self.supervised_accuracy:.3f}; {self.n_gained} gained, "
+            f"{self.n_lost} lost (p = {self.p_value:.2g})."
+        )
+
+
+def compare_with_supervised(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    unlabeled_label: Any = -1,
+    groups: Any = None,
+    n_jobs: int | None = None,
+) -> SupervisedComparison:
+    """Compare SSLDEC with its own supervised training on held-out labels: the first thing to check.
+
+    Parameters
+    ----------
+    estimator : SSLDECClassifier, or Pipeline that ends with one
+        What to compare with itself at ``max_iter=0``. Give it a `random_state`: then both start from the same
+        networks.
+    X : array-like of length n_samples
+        Samples.
+    y : array-like of shape (n_samples,)
+        Labels, and the mark of unlabeled rows.
+    cv : int, cross-validation generator or iterable, default=5
+        How the labeled rows are split, as in `SemiSupervisedSplitter`.
+    unlabeled_label : int, str or None, default=-1
+        The mark of an unlabeled row in `y`.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of the rows.
+    n_jobs : int, default=None
+        Folds at a time.
+
+    Returns
+    -------
+    SupervisedComparison
+        Accuracies, a p-value and, printed, a verdict.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from sklearn_ssldec import SSLDECClassifier
+    >>> from sklearn_ssldec.datasets import mask_labels
+    >>> X, truth = make_moons(400, noise=0.1, random_state=0)
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = SSLDECClassifier(max_iter=50, random_state=0)
+    >>> print(compare_with_supervised(clf, X, y, cv=2))
+    These labels cannot tell which is better: on 10 held-out labels ...
+    """
+    supervised = clone(estimator)
+    last = supervised.steps[-1][1] if hasattr(supervised, "steps") else supervised
+    last.set_params(max_iter=0)
+    folds = list(SemiSupervisedSplitter(cv, unlabeled_label=unlabeled_label).split(X, y, groups))
+    position = np.cumsum(labeled_mask(y, unlabeled_label)) - 1  # of a row among the labeled ones
+    train_rows = [train[labeled_mask(y, unlabeled_label)[train]] for train, _ in folds]
+    same_folds = [
+        (position[train], position[test]) for train, (_, test) in zip(train_rows, folds, strict=True)
+    ]
+    right = []
+    for one in (estimator, supervised):
+        rows, predicted = cross_val_predict_labeled(
+            one, X, y, cv=same_folds, unlabeled_label=unlabeled_label, n_jobs=n_jobs
+        )
+        right.append(predicted == labeled_values(y, unlabeled_label)[position[rows]])
+    n_gained, n_lost = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
+    n_differ = n_gained + n_lost
+    p_value = float(binomtest(n_gained, n_differ).pvalue) if n_differ else 1.0
+    return SupervisedComparison(
+        float(right[0].mean()), float(right[1].mean()), len(right[0]), n_gained, n_lost, p_value
+    )
 
 
 def _predict_fold(

@@ -17,12 +17,16 @@ from sklearn.model_selection import (
     learning_curve,
 )
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.model_selection import (
     SemiSupervisedSplitter,
+    SupervisedComparison,
+    compare_with_supervised,
     cross_val_predict_labeled,
     labeled_scorer,
 )
@@ -210,3 +214,49 @@ def test_refused_out_of_fold_predictions(moons):
         cross_val_predict_labeled(SPREADING, X, y, method="transform")
     with pytest.raises(ValueError, match="overlap"):
         cross_val_predict_labeled(SPREADING, X, y, cv=ShuffleSplit(3, test_size=0.5, random_state=0))
+
+
+# Is the unlabeled data helping? -----------------------------------------------------------------------------
+
+
+class FirstRowsWrong(KNeighborsClassifier):
+    """Knows everything, but is wrong on some rows, by whether it is supervised only; X are row numbers."""
+
+    def __init__(self, max_iter=1, wrong=(), wrong_supervised=()):
+        super().__init__(n_neighbors=1)
+        self.max_iter, self.wrong, self.wrong_supervised = max_iter, wrong, wrong_supervised
+
+    def predict(self, X):
+        wrong = self.wrong if self.max_iter else self.wrong_supervised
+        truth = np.asarray(X)[:, 0].astype(int) % 2
+        return np.where(np.isin(np.asarray(X)[:, 0], wrong), 1 - truth, truth)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wrong_supervised", "verdict"),
+    [
+        ((), range(10), "Use SSLDEC: on 40 held-out labels SSLDEC has an accuracy of 1.000, supervised"),
+        (range(10), (), "Use supervised training (max_iter=0): on 40"),
+        (range(5), range(3, 8), "These labels cannot tell which is better"),
+        ((), (), "These labels cannot tell"),
+    ],
+)
+def test_comparison_with_supervised_training(wrong, wrong_supervised, verdict):
+    X, y = np.arange(60.0)[:, None], np.arange(60) % 2
+    y[40:] = -1
+    clf = FirstRowsWrong(wrong=tuple(wrong), wrong_supervised=tuple(wrong_supervised))
+    shuffled = StratifiedKFold(4, shuffle=True)  # without a seed: both must see the same folds all the same
+    for estimator in (clf, make_pipeline(FunctionTransformer(), clf)):
+        comparison = compare_with_supervised(estimator, X, y, cv=shuffled)
+        assert str(comparison).startswith(verdict)
+        assert comparison.accuracy == 1 - len(wrong) / 40
+        assert comparison.supervised_accuracy == 1 - len(wrong_supervised) / 40
+        assert comparison.n_gained == len(set(wrong_supervised) - set(wrong))
+        assert comparison.n_lost == len(set(wrong) - set(wrong_supervised))
+
+
+def test_p_value_by_hand():
+    # McNemar, exact: 5 gained, none lost: 2 * (1 / 2) ** 5
+    X, y = np.arange(20.0)[:, None], np.arange(20) % 2
+    comparison = compare_with_supervised(FirstRowsWrong(wrong_supervised=tuple(range(5))), X, y, cv=2)
+    assert comparison == SupervisedComparison(1.0, 0.75, 20, 5, 0, 0.0625)
