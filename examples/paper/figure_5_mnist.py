@@ -78,7 +78,7 @@ def main() -> None:
     run(results, methods, draw, n_draws, arguments.n_jobs)
     command = f"python examples/paper/figure_5_mnist.py --labels {arguments.labels}"
     if arguments.quick:
-        command += " --quick --n-jobs 2"
+        command += f" --quick --draws {n_draws}"
     notes = (
         f"{n_estimators} network(s) a fit. The paper (60,000 images, 5 networks): 0.88 (0.24) with 100 "
         "labels, 0.46 (0.09) with 1000."

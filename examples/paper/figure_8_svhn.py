@@ -70,7 +70,7 @@ def main() -> None:
     command = f"python examples/paper/figure_8_svhn.py --labels {arguments.labels}"
     notes = f"{n_estimators} network(s) a fit."
     if arguments.quick:
-        command += " --quick"
+        command += f" --quick --draws {n_draws}"
         notes += (
             " SVHN-derived is not the benchmark: grey digits cut from SVHN's official test crops, split by "
             "house. Never compare with published SVHN figures."
