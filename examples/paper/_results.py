@@ -34,14 +34,14 @@ class Results:
 
     def __init__(self, path: Path, title: str, protocol: dict) -> None:
         self.path, self.title = path, title
-        self.content = {"protocol": protocol, "environment": environment(), "draws": {}}
+        self.content = {"protocol": protocol, "environments": [], "draws": {}}
         if path.exists():
             kept = json.loads(path.read_text())
             if kept["protocol"] != protocol:
                 raise SystemExit(
                     f"{path} holds another protocol, {kept['protocol']}: move it, or pass another --output."
                 )
-            self.content["draws"] = kept["draws"]
+            self.content = {**self.content, "environments": kept["environments"], "draws": kept["draws"]}
 
     def has(self, method: str, draw: int) -> bool:
         """Tell whether the draw is finished."""
@@ -50,6 +50,8 @@ class Results:
     def add(self, method: str, draw: int, **values: float) -> None:
         """Keep a finished draw, on disk at once."""
         self.content["draws"].setdefault(method, {})[str(draw)] = values
+        if environment() not in self.content["environments"]:  # draws may be resumed elsewhere
+            self.content["environments"].append(environment())
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._write()
 
@@ -101,7 +103,10 @@ class Results:
             rows.append([*row, f"{self.values(method, 'seconds').mean():.2f}"])
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         self._write()
-        facts = ", ".join(f"{name} {value}" for name, value in self.content["environment"].items())
+        facts = "; ".join(
+            ", ".join(f"{name} {value}" for name, value in one.items())
+            for one in self.content["environments"]
+        )
         n_draws = max(len(draws) for draws in self.content["draws"].values())
         source = f"{n_draws} draws. Measured with `{command}` on {facts}."
         self.path.with_suffix(".md").write_text(f"# {self.title}\n\n{table}\n\n{notes}\n\n{source}\n")

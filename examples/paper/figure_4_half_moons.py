@@ -70,7 +70,14 @@ def draw_figure(
         else:
             classifier, accuracy = content
             DecisionBoundaryDisplay.from_estimator(
-                classifier, X, response_method="predict", ax=ax, cmap=COLORS, alpha=0.3, grid_resolution=300
+                classifier,
+                X,
+                response_method="predict",
+                ax=ax,
+                cmap=COLORS,
+                alpha=0.3,
+                eps=0.3,
+                grid_resolution=300,
             )
             predicted = classifier.predict(X[~labeled])
             ax.scatter(*X[~labeled].T, s=6, c=predicted, cmap=COLORS)
