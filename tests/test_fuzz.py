@@ -15,9 +15,8 @@ shapes = st.one_of(
     st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(3, 6), st.integers(3, 6)),
     st.tuples(st.integers(0, 4)),
 )
-values = st.one_of(
-    st.floats(-3, 3, width=32), st.floats(width=32), st.sampled_from([0.0, 1e20, -1e30, 1e-30, 3.4e38])
-)
+extremes = [float(np.float32(value)) for value in (0.0, 1e20, -1e30, 1e-30, 3.4e38)]
+values = st.one_of(st.floats(-3, 3, width=32), st.floats(width=32), st.sampled_from(extremes))
 labels = st.one_of(st.integers(-1, 3), st.sampled_from(["a", "b", -1]), st.booleans(), st.none())
 
 
