@@ -32,6 +32,7 @@ class SoftmaxHead(nn.Module):
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
+        self.n_features = n_features
         self.dense = nn.Linear(n_features, n_classes)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -275,9 +275,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         if all(isinstance(head, ClusteringLayer) for head in heads):
             centers = [head.centers.detach().cpu().numpy() for head in heads]
             self.cluster_centers_ = centers[0] if self.n_estimators == 1 else np.stack(centers)
-        self._n_features_out = sum(
-            net.embed(place(X[:1], torch.device("cpu"))).shape[1] for net in self.nets_
-        )
+        self._n_features_out = sum(head.n_features for head in heads)
         self.label_distributions_ = np.mean([outcome.Q.numpy() for outcome in outcomes], axis=0)
         predicted = np.where(labels.labeled, labels.codes, self.label_distributions_.argmax(axis=1))
         self.transduction_ = self.classes_[predicted]

@@ -219,6 +219,7 @@ class ClusteringLayer(nn.Module):
         super().__init__()
         if not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be a positive finite number, got {alpha!r}.")
+        self.n_features = n_features
         self.alpha = alpha
         self.axis = axis
         self.centers = nn.Parameter(torch.empty(n_clusters, n_features))

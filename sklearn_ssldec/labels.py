@@ -67,7 +67,7 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
             f"y has no labeled sample: all {len(y)} are {unlabeled_label!r}, which marks unlabeled samples "
             "(parameter unlabeled_label). Label at least one sample of each class."
         )
-    given = labeled_values(y, unlabeled_label)
+    given = _of_one_kind(y[labeled])
     check_classification_targets(given)
     classes, positions = np.unique(given, return_inverse=True)
     if len(classes) < 2:
@@ -145,7 +145,11 @@ def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray
     >>> labeled_values(["cat", -1, "dog"])
     array(['cat', 'dog'], dtype='<U3')
     """
-    given = _as_array(y)[labeled_mask(y, unlabeled_label)]
+    y = _as_array(y)
+    return _of_one_kind(y[labeled_mask(y, unlabeled_label)])
+
+
+def _of_one_kind(given: np.ndarray) -> np.ndarray:
     if given.dtype != object:
         return given
     # scikit-learn's convention for string targets: an object array with the integer -1.

@@ -347,18 +347,20 @@ def compare_with_supervised(
     supervised = clone(estimator)
     last = supervised.steps[-1][1] if hasattr(supervised, "steps") else supervised
     last.set_params(max_iter=0)
-    folds = list(SemiSupervisedSplitter(cv, unlabeled_label=unlabeled_label).split(X, y, groups))
-    position = np.cumsum(labeled_mask(y, unlabeled_label)) - 1  # of a row among the labeled ones
-    train_rows = [train[labeled_mask(y, unlabeled_label)[train]] for train, _ in folds]
-    same_folds = [
-        (position[train], position[test]) for train, (_, test) in zip(train_rows, folds, strict=True)
+    labeled = labeled_mask(y, unlabeled_label)
+    position = np.cumsum(labeled) - 1  # of a row among the labeled ones
+    splitter = SemiSupervisedSplitter(cv, unlabeled_label=unlabeled_label)
+    # Split once: a splitter that shuffles without a seed would give the two other folds.
+    folds = [
+        (position[train[labeled[train]]], position[test]) for train, test in splitter.split(X, y, groups)
     ]
+    truth = labeled_values(y, unlabeled_label)
     right = []
     for one in (estimator, supervised):
         rows, predicted = cross_val_predict_labeled(
-            one, X, y, cv=same_folds, unlabeled_label=unlabeled_label, n_jobs=n_jobs
+            one, X, y, cv=folds, unlabeled_label=unlabeled_label, n_jobs=n_jobs
         )
-        right.append(predicted == labeled_values(y, unlabeled_label)[position[rows]])
+        right.append(predicted == truth[position[rows]])
     n_gained, n_lost = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
     n_differ = n_gained + n_lost
     p_value = float(binomtest(n_gained, n_differ).pvalue) if n_differ else 1.0

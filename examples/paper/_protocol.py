@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -69,6 +70,18 @@ def image_methods(n_estimators: int, **parameters: object) -> dict[str, BaseEsti
         ),
     }
     return methods
+
+
+def prepare(
+    arguments: argparse.Namespace, paper: dict[str, object]
+) -> tuple[dict[str, BaseEstimator], int, int]:
+    """Return the classifiers, the number of draws and of networks that a command line asks for."""
+    if arguments.data:
+        os.environ["SSLDEC_DATA"] = str(arguments.data)
+    n_draws = arguments.draws or (3 if arguments.quick else 10)
+    n_estimators = arguments.n_estimators or (1 if arguments.quick else 5)
+    methods = image_methods(n_estimators, device=arguments.device, **({} if arguments.quick else paper))
+    return {name: methods[name] for name in arguments.methods or methods}, n_draws, n_estimators
 
 
 def _taken_by(network: type, parameters: dict[str, object]) -> dict[str, object]:

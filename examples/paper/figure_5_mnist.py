@@ -11,12 +11,11 @@ draws. Finished draws are kept in the JSON file, and not run again.
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-from _protocol import Draw, image_methods, parser, run
+from _protocol import Draw, parser, prepare, run
 from _results import Results
 
 from sklearn_ssldec.augment import RandomTranslation
@@ -58,15 +57,9 @@ def load(draw: int, n_train: int, n_labeled: int) -> Draw:
 def main() -> None:
     """Read the command line, run and write the table."""
     arguments = parser(__doc__.splitlines()[0], "docs/results/mnist_*.json", 100, 0).parse_args()
-    if arguments.data:
-        os.environ["SSLDEC_DATA"] = str(arguments.data)
+    methods, n_draws, n_estimators = prepare(arguments, PAPER)
     size, n_train = ("quick", 10_000) if arguments.quick else ("paper", 60_000)
-    n_draws = arguments.draws or (3 if arguments.quick else 10)
-    n_estimators = arguments.n_estimators or (1 if arguments.quick else 5)
     output = arguments.output or Path(f"docs/results/mnist_{arguments.labels}_{size}.json")
-    methods = image_methods(n_estimators, device=arguments.device, **({} if arguments.quick else PAPER))
-    if arguments.methods:
-        methods = {name: methods[name] for name in arguments.methods}
     protocol = {
         "data": f"MNIST, {n_train} training images, {arguments.labels} labels",
         "networks": n_estimators,

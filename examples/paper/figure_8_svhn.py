@@ -13,12 +13,11 @@ the JSON file, and not run again.
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-from _protocol import Draw, image_methods, parser, run
+from _protocol import Draw, parser, prepare, run
 from _results import Results
 from figure_5_mnist import PAPER
 
@@ -48,16 +47,10 @@ def load(draw: int, name: str, n_train: int, n_labeled: int) -> Draw:
 def main() -> None:
     """Read the command line, run and write the table."""
     arguments = parser(__doc__.splitlines()[0], "docs/results/svhn_*.json", 500, 0).parse_args()
-    if arguments.data:
-        os.environ["SSLDEC_DATA"] = str(arguments.data)
+    methods, n_draws, n_estimators = prepare(arguments, PAPER)
     name, n_train = (DERIVED, 5_000) if arguments.quick else ("SVHN", 0)
-    n_draws = arguments.draws or (3 if arguments.quick else 10)
-    n_estimators = arguments.n_estimators or (1 if arguments.quick else 5)
     size = "derived_quick" if arguments.quick else "paper"
     output = arguments.output or Path(f"docs/results/svhn_{arguments.labels}_{size}.json")
-    methods = image_methods(n_estimators, device=arguments.device, **({} if arguments.quick else PAPER))
-    if arguments.methods:
-        methods = {method: methods[method] for method in arguments.methods}
     protocol = {
         "data": f"{name}, {n_train or 'all'} training images, {arguments.labels} labels",
         "networks": n_estimators,
