@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from sklearn_ssldec.algorithm import Outcome, Settings, ssldec
-from sklearn_ssldec.building import Auto, build_network, choose_auto, pretrain_epochs
-from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
-from sklearn_ssldec.device import count_operations, place, resolve_device, seeded
+from sklearn_ssldec.building import Auto, build_network, pretrain_epochs
+from sklearn_ssldec.clustering import ClusteringLayer, hard_assignment, target_distribution
+from sklearn_ssldec.device import count_operations, resolve_device, seeded
 from sklearn_ssldec.labels import EncodedLabels
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 
@@ -126,6 +126,7 @@ class BaseSSLDEC(BaseEstimator):
     # What the baselines replace -----------------------------------------------------------------------------
 
     _net_class: ClassVar[type[SSLDECNet]] = SSLDECNet
+    _voxelwise: ClassVar[bool] = False
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
         return ClusteringLayer(n_classes, n_features, self.alpha)
@@ -137,22 +138,36 @@ class BaseSSLDEC(BaseEstimator):
         """Return the settings of Algorithm 1 that are not the user's to choose."""
         return {}
 
+    # What the kinds of samples differ in -------------------------------------------------------------------
+
+    def _choose_auto(self, X: Any) -> Auto:
+        """Return what parameters are where they are "auto"."""
+        raise NotImplementedError
+
+    def _place(self, X: Any, device: torch.device) -> tuple[Any, Tensor]:
+        """Return what the net trains on, and two samples as the network takes them."""
+        raise NotImplementedError
+
+    def _net_parameters(self, network: EmbeddingNetwork, samples: Any, two: Tensor) -> dict[str, Any]:
+        """Return parameters of the net that others have not."""
+        return {}
+
     # Fitting ----------------------------------------------------------------------------------------------
 
-    def _fit_members(self, X: np.ndarray, labels: EncodedLabels) -> list[tuple[SSLDECNet, Outcome]]:
+    def _fit_members(self, X: Any, labels: EncodedLabels) -> list[tuple[SSLDECNet, Outcome]]:
         """Train `n_estimators` networks from different seeds (section IV-A)."""
-        auto = choose_auto(X, resolve_device(self.device))
+        auto = self._choose_auto(X)
         chosen = {
             name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
-            for name in auto.training
+            for name in ("max_iter", "labeled_weight", "pretrain_lr", "lr", "batch_size", "ema_decay")
         }
-        batch_size, ema_decay = chosen.pop("batch_size"), chosen.pop("ema_decay")
+        of_net = {name: chosen.pop(name) for name in ("batch_size", "ema_decay")}
         chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])
         chosen["lr"] = check_learning_rate("lr", chosen["lr"])
         prior = check_class_prior(self.class_prior, labels.codes, len(labels.classes))
         n_epochs = self.pretrain_epochs
         if isinstance(n_epochs, str):
-            n_epochs = pretrain_epochs(int(labels.labeled.sum()), batch_size, auto.pretrain_batches)
+            n_epochs = pretrain_epochs(int(labels.labeled.sum()), of_net["batch_size"], auto.pretrain_batches)
         settings = Settings(
             pretrain_epochs=n_epochs,
             tol=self.tol,
@@ -160,7 +175,6 @@ class BaseSSLDEC(BaseEstimator):
             labeled_threshold=self.labeled_threshold,
             max_labeled_epochs=self.max_labeled_epochs,
             balance=self.balance,
-            batch_size=batch_size,
             min_batches=self.min_batches,
             **chosen,
         )
@@ -170,17 +184,17 @@ class BaseSSLDEC(BaseEstimator):
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
         fit_member = delayed(self._fit_member)
         return Parallel(n_jobs=self.n_jobs)(
-            fit_member(X, labels, settings, prior, auto, ema_decay, int(seed)) for seed in seeds
+            fit_member(X, labels, settings, prior, auto, of_net, int(seed)) for seed in seeds
         )
 
     def _fit_member(
         self,
-        X: np.ndarray,
+        X: Any,
         labels: EncodedLabels,
         settings: Settings,
         prior: np.ndarray | None,
         auto: Auto,
-        ema_decay: float,
+        of_net: dict[str, Any],
         seed: int,
     ) -> tuple[SSLDECNet, Outcome]:
         device = resolve_device(self.device)
@@ -192,8 +206,7 @@ class BaseSSLDEC(BaseEstimator):
             seeded(seed, device),
             tqdm(total=settings.max_iter, desc="pre-training", unit="iter", disable=not self.verbose) as bar,
         ):
-            samples = place(X, device)
-            two = samples[:2].to(device, torch.float32)
+            samples, two = self._place(X, device)
             is_auto = isinstance(self.module, str)
             network = build_network(
                 auto.module if is_auto else self.module,
@@ -201,21 +214,21 @@ class BaseSSLDEC(BaseEstimator):
                 two,
                 n_classes,
                 partial(self._make_head, n_classes=n_classes),
+                voxelwise=self._voxelwise,
             )
-            n_operations = count_operations(network, two)
             generator = torch.Generator().manual_seed(seed)
             net = self._net_class(
                 network,
                 augment=auto.augment if isinstance(self.augment, str) else self.augment,
-                ema_decay=ema_decay,
-                n_operations=n_operations,
+                n_operations=count_operations(network, two),
                 optimizer=self.optimizer,
                 lr=settings.pretrain_lr[0],
-                batch_size=settings.batch_size,
                 callbacks=clone(self.callbacks, safe=False),
                 device=device,
                 verbose=0,
                 iterator_train__generator=generator,
+                **of_net,
+                **self._net_parameters(network, samples, two),
                 **{name: v for name, v in self._kwargs.items() if not name.startswith("module__")},
             ).initialize()
 
@@ -236,8 +249,25 @@ class BaseSSLDEC(BaseEstimator):
         net.keep_average()
         # The net would keep a second reference, which a pickle made on a GPU could not bring to a CPU.
         net.module = EmbeddingNetwork
-        outcome.Q = outcome.Q.cpu()
+        outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
         return net, outcome
+
+    def _store_outcomes(self, members: list[tuple[SSLDECNet, Outcome]], labels: EncodedLabels) -> None:
+        """Store what is told alike of samples and of voxels."""
+        self.nets_ = [net for net, _ in members]
+        outcomes = [outcome for _, outcome in members]
+        heads = [net.module_.head for net in self.nets_]
+        if all(isinstance(head, ClusteringLayer) for head in heads):
+            centers = [head.centers.detach().cpu().numpy() for head in heads]
+            self.cluster_centers_ = centers[0] if self.n_estimators == 1 else np.stack(centers)
+        self.history_ = [
+            {"estimator": i, **record} for i, outcome in enumerate(outcomes) for record in outcome.history
+        ]
+        self.n_iter_ = max(outcome.n_iter for outcome in outcomes)
+        if labels.labeled.all():
+            self.n_iter_ = 1  # the supervised training
+        conditions = {outcome.termination_condition for outcome in outcomes}
+        self.termination_condition_ = "max_iter" if "max_iter" in conditions else conditions.pop()
 
     def _warn_of_outcomes(self, outcomes: list[Outcome], classes: np.ndarray) -> None:
         last = [outcome.history[-1]["labeled_accuracy"] for outcome in outcomes if outcome.n_iter > 0]
@@ -251,7 +281,7 @@ class BaseSSLDEC(BaseEstimator):
                 stacklevel=4,
             )
         for outcome in outcomes:
-            absent = np.setdiff1d(np.arange(len(classes)), outcome.Q.argmax(1).numpy())
+            absent = np.setdiff1d(np.arange(len(classes)), hard_assignment(outcome.Q).numpy())
             if len(absent):
                 names = ", ".join(map(repr, classes[absent].tolist()))
                 warnings.warn(
@@ -312,3 +342,18 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, n_classes: int) -> np
             f"classes_, got {class_prior!r}."
         )
     return prior / prior.sum()
+
+
+def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
+    """Return the class that most networks predict; of several, the first.
+
+    Parameters
+    ----------
+    votes : sequence of ndarray of shape (n_samples,), integer
+        Classes that each network predicts.
+    n_classes : int
+        Number of classes.
+    """
+    if len(votes) == 1:
+        return votes[0]
+    return np.stack([sum(vote == j for vote in votes) for j in range(n_classes)]).argmax(axis=0)

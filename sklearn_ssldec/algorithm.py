@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-from sklearn_ssldec.clustering import balanced_subset, target_distribution
+from sklearn_ssldec.clustering import OneHot, balanced_subset, hard_assignment, target_distribution
+
+
+class Samples(Protocol):
+    """What Algorithm 1 asks of the samples: their number. A tensor, or the voxels of volumes."""
+
+    def __len__(self) -> int: ...
+
+
+class Epoch(NamedTuple):
+    """What an epoch of training tells: its mean loss, and the number of its batches."""
+
+    loss: float
+    n_batches: int
 
 
 class Model(Protocol):
@@ -20,19 +31,19 @@ class Model(Protocol):
 
     def train_epoch(
         self,
-        X: Tensor,
-        P: Tensor,
-        index: Tensor,
-        escort: tuple[Tensor, Tensor] | None = None,
+        X: Any,
+        P: Tensor | OneHot,
+        index: Tensor | None,
+        escort: tuple[OneHot, Tensor] | None = None,
         escort_weight: float = 1.0,
-    ) -> float:
-        """Train one epoch on the rows `index` of samples `X` with targets `P`; return the mean loss.
+    ) -> Epoch:
+        """Train one epoch on the rows `index` (None: on all) of samples `X` with targets `P`.
 
         A random batch of `escort`, targets and rows, joins each batch, with that weight in the loss.
         """
 
-    def soft_assignment(self, X: Tensor) -> Tensor:
-        """Return Q of `X` (eq. 1)."""
+    def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
+        """Return Q of `rows` of `X`, or of all (eq. 1)."""
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
@@ -56,14 +67,16 @@ class Settings:
         iterations in a row.
     labeled_threshold : float
         Accuracy on the labeled samples to which each iteration trains them.
+    class_mean : bool
+        Whether that accuracy is the mean of those of the classes, which a large class cannot hide.
     max_labeled_epochs : int
         Cap of that training, in epochs an iteration.
     labeled_weight : float
         Weight of the labeled samples that join each batch of an iteration with their labels; 0 for none.
     balance : float or None
         `min_share` of `balanced_subset`; None trains on all samples.
-    batch_size, min_batches : int
-        Rows a batch, and batches an iteration: further subsets are drawn where one gives fewer.
+    min_batches : int
+        Least number of batches an iteration: further subsets are drawn where one gives fewer.
     target : callable
         Q of all samples to P: `target_distribution`, or what a baseline does in its place.
     """
@@ -78,9 +91,9 @@ class Settings:
     max_labeled_epochs: int
     labeled_weight: float
     balance: float | None
-    batch_size: int
     min_batches: int
     target: Callable[[Tensor], Tensor] = target_distribution
+    class_mean: bool = False
 
 
 @dataclass
@@ -91,6 +104,8 @@ class Outcome:
     ----------
     Q : Tensor of shape (n_samples, n_classes)
         Soft assignments of all samples.
+    supervised : Tensor of shape (n_samples,), integer
+        Class that the model predicted after pre-training.
     n_iter : int
         Iterations done.
     termination_condition : str
@@ -100,6 +115,7 @@ class Outcome:
     """
 
     Q: Tensor
+    supervised: Tensor
     n_iter: int = 0
     termination_condition: str = "supervised"
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -107,7 +123,7 @@ class Outcome:
 
 def ssldec(
     M: Model,
-    X: Tensor,
+    X: Samples,
     y: Tensor,
     n_classes: int,
     settings: Settings,
@@ -121,9 +137,9 @@ def ssldec(
     ----------
     M : Model
         The model, trained in place.
-    X : Tensor of shape (n_samples, ...)
-        All samples, L and U.
-    y : Tensor of shape (n_samples,), int64
+    X : Samples
+        All samples, L and U: what the model takes.
+    y : Tensor of shape (n_samples,), integer
         Class of each labeled sample, -1 for an unlabeled one.
     n_classes : int
         Number of classes.
@@ -140,13 +156,13 @@ def ssldec(
         Q, the history, and how the cycle ended.
     """
     L = (y >= 0).nonzero().squeeze(1)
-    X_L, labels = X[L.to(X.device)], y[L]  # X stays where it is, if it does not fit on the device
-    Y = one_hot(y.clamp_min(0), n_classes).float()  # the rows of U are never used
-    outcome = Outcome(Q=torch.empty(0))
+    labels = y[L].long()
+    Y = OneHot(y, n_classes)
+    outcome = Outcome(Q=torch.empty(0), supervised=torch.empty(0))
     started = time.perf_counter()
 
-    def predictions(samples: Tensor) -> Tensor:
-        Q = M.soft_assignment(samples)
+    def predictions(rows: Tensor | None = None) -> Tensor:
+        Q = M.soft_assignment(X, rows)
         if not torch.isfinite(Q).all():
             raise ValueError(
                 "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
@@ -155,11 +171,14 @@ def ssldec(
         return Q
 
     def accuracy(Q: Tensor) -> float:
-        return (Q.argmax(1) == labels).float().mean().item()
+        correct = (Q.argmax(1) == labels).float()
+        if settings.class_mean:
+            correct = torch.bincount(labels, correct) / torch.bincount(labels)
+        return correct.mean().item()
 
     def train_to_threshold() -> tuple[float, int]:
         epochs = 0
-        while (reached := accuracy(predictions(X_L))) < settings.labeled_threshold:
+        while (reached := accuracy(predictions(L))) < settings.labeled_threshold:
             if epochs == settings.max_labeled_epochs:
                 break
             M.train_epoch(X, Y, L)
@@ -177,11 +196,11 @@ def ssldec(
     loss = float("nan")
     for epoch in range(settings.pretrain_epochs):
         M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
-        loss = M.train_epoch(X, Y, L)
+        loss = M.train_epoch(X, Y, L).loss
 
     # Q <- predictions(M, L and U), defined in (1)
-    Q = outcome.Q = predictions(X)
-    predicted = Q.argmax(1)
+    Q = predictions()
+    predicted = outcome.supervised = hard_assignment(Q)
     record(
         loss=loss,
         labeled_accuracy=accuracy(Q[L]),
@@ -198,34 +217,36 @@ def ssldec(
         )
         # P <- target_distribution(Q), defined in (2)
         P = settings.target(Q)
+        del Q  # of many voxels, P is large enough
 
         # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
         # for it, with their labels: without them the subset would be empty and the cycle idle.
         absent = _absent(predicted, n_classes)
         stand_in = L[torch.isin(labels, absent)]
-        P[stand_in] = Y[stand_in]
+        P[stand_in] = Y[stand_in].to(P.dtype)
         counted_as = predicted.clone()
-        counted_as[stand_in] = y[stand_in]
+        counted_as[stand_in] = labels[torch.isin(labels, absent)].to(predicted.dtype)
 
         # M <- train_model(P'), for 1 epoch
         n_batches = 0
         while n_batches < settings.min_batches:
             if settings.balance is None:
-                subset = torch.arange(len(X), device=y.device)
+                subset = None
             else:
                 subset = balanced_subset(
                     counted_as, n_classes, min_share=settings.balance, generator=generator
                 )
             escort = (Y, L) if settings.labeled_weight > 0 else None
-            loss = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
-            n_batches += math.ceil(len(subset) / settings.batch_size)
+            loss, n = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
+            n_batches += n
 
         # while train accuracy < threshold do M <- train_model(L)
         labeled_accuracy, labeled_epochs = train_to_threshold()
 
-        Q = outcome.Q = predictions(X)
-        n_changed = int((Q.argmax(1) != predicted).sum())
-        predicted = Q.argmax(1)
+        del P
+        Q = predictions()
+        n_changed = int((hard_assignment(Q) != predicted).sum())
+        predicted = hard_assignment(Q)
         # until end condition is met
         unchanged = unchanged + 1 if n_changed <= settings.tol * len(X) else 0
         outcome.n_iter += 1
@@ -233,10 +254,11 @@ def ssldec(
             loss=loss,
             labeled_accuracy=labeled_accuracy,
             share_changed=n_changed / len(X),
-            subset_size=len(subset),
+            subset_size=len(X) if subset is None else len(subset),
             labeled_epochs=labeled_epochs,
             n_absent_classes=len(absent),
         )
+    outcome.Q = Q
     if outcome.n_iter > 0:
         outcome.termination_condition = "tol" if unchanged >= settings.n_iter_no_change else "max_iter"
     return outcome
@@ -249,4 +271,4 @@ def _linear(ends: tuple[float, float], step: int, n_steps: int) -> float:
 
 def _absent(predicted: Tensor, n_classes: int) -> Tensor:
     """Return the classes that are predicted for no sample."""
-    return (torch.bincount(predicted, minlength=n_classes) == 0).nonzero().squeeze(1)
+    return (torch.bincount(predicted.flatten(), minlength=n_classes) == 0).nonzero().squeeze(1)

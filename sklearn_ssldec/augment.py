@@ -6,6 +6,9 @@ pre-training and the first iteration) to 1 (the last iteration that `max_iter` a
 
 Augmentations draw from torch's global generator, which `fit` seeds from `random_state` and puts back
 afterwards, so that fits are reproducible with augmentations of your own too.
+
+For segmentation, an augmentation that moves voxels says so by an attribute ``spatial = True``: it is then
+given patches, targets and weights as channels of one batch, so that they move together.
 """
 
 from __future__ import annotations
@@ -86,6 +89,8 @@ class RandomTranslation:
     torch.Size([4, 1, 28, 28])
     """
 
+    spatial = True
+
     def __init__(self, pixels: int = 1) -> None:
         self.pixels = pixels
 
@@ -103,18 +108,18 @@ class RandomTranslation:
 
 
 class RandomAffine:
-    """Rotate, scale, shear and shift each image of a batch, a little and at random.
+    """Rotate, scale, shear and shift each image, or volume, of a batch, a little and at random.
 
     One `affine_grid` and one `grid_sample` for the whole batch, on the batch's device.
 
     Parameters
     ----------
     degrees : float, default=10.0
-        The largest rotation, either way.
+        The largest rotation, either way; of volumes, around each axis.
     scale : float, default=0.1
         The largest change of size, as the logarithm of the factor, of each side on its own.
     shear : float, default=0.0
-        The largest shear, as a share of the height.
+        The largest shear, as a share of the height; of volumes, of each axis along each later one.
     shift : float, default=0.1
         The largest shift, as a share of the side.
 
@@ -129,6 +134,8 @@ class RandomAffine:
     torch.Size([4, 1, 28, 28])
     """
 
+    spatial = True
+
     def __init__(
         self, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.0, shift: float = 0.1
     ) -> None:
@@ -136,6 +143,11 @@ class RandomAffine:
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the batch with its images transformed."""
+        matrices = self._draw_2d(batch) if batch.ndim == 4 else self._draw_3d(batch)
+        grid = functional.affine_grid(matrices, list(batch.shape), align_corners=False)
+        return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+    def _draw_2d(self, batch: Tensor) -> Tensor:
         limits = [
             math.radians(self.degrees),
             self.scale,
@@ -147,17 +159,57 @@ class RandomAffine:
         uniform = 2 * torch.rand(len(limits), len(batch), device=batch.device, dtype=batch.dtype) - 1
         angle, log_x, log_y, shear, shift_x, shift_y = uniform * torch.tensor(limits).to(batch)[:, None]
         cos, sin = angle.cos(), angle.sin()
-        matrices = torch.stack(
+        return torch.stack(
             [cos * log_x.exp(), shear - sin, shift_x, sin, cos * log_y.exp(), shift_y], dim=1
         ).reshape(-1, 2, 3)
-        grid = functional.affine_grid(matrices, list(batch.shape), align_corners=False)
-        return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+    def _draw_3d(self, batch: Tensor) -> Tensor:
+        def draw() -> Tensor:
+            return 2 * torch.rand(len(batch), 3, device=batch.device, dtype=batch.dtype) - 1
+
+        above = torch.triu_indices(3, 3, offset=1)
+        angles = batch.new_zeros(len(batch), 3, 3)
+        angles[:, above[0], above[1]] = math.radians(self.degrees) * draw()
+        rotation = torch.linalg.matrix_exp(angles - angles.mT)
+        stretch = torch.diag_embed((self.scale * draw()).exp())
+        stretch[:, above[0], above[1]] = self.shear * draw()
+        return torch.cat([rotation @ stretch, 2 * self.shift * draw()[..., None]], dim=2)
 
     def __repr__(self) -> str:
         return (
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
             f"shift={self.shift!r})"
         )
+
+
+class RandomIntensity:
+    """Change brightness and contrast of each channel of each image, or volume, of a batch.
+
+    Parameters
+    ----------
+    gain : float, default=0.2
+        The largest change of contrast, as the logarithm of the factor.
+    offset : float, default=0.2
+        The largest change of brightness, in the units of X.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomIntensity()(torch.zeros(4, 1, 27, 27, 27)).shape
+    torch.Size([4, 1, 27, 27, 27])
+    """
+
+    def __init__(self, gain: float = 0.2, offset: float = 0.2) -> None:
+        self.gain, self.offset = gain, offset
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with its intensities changed."""
+        shape = (2, *batch.shape[:2], *[1] * (batch.ndim - 2))
+        log_gain, offset = 2 * torch.rand(shape, device=batch.device, dtype=batch.dtype) - 1
+        return batch * (self.gain * log_gain).exp() + self.offset * offset
+
+    def __repr__(self) -> str:
+        return f"RandomIntensity({self.gain!r}, {self.offset!r})"
 
 
 class Cutout:

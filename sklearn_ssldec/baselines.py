@@ -1,7 +1,7 @@
 """What the paper compares SSLDEC with: the same networks, trained by the same loop, without its ideas.
 
-Each is `SSLDECClassifier` with a dense layer and softmax in place of the clustering layer, and other targets.
-A parameter that has no meaning for a baseline is refused if it is set.
+Each is `SSLDECClassifier` or `SSLDECSegmenter` with a dense layer and softmax in place of the clustering
+layer, and other targets. A parameter that has no meaning for a baseline is refused if it is set.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
+from sklearn_ssldec._base import BaseSSLDEC
 from sklearn_ssldec.classifier import SSLDECClassifier
-from sklearn_ssldec.clustering import kl_divergence
+from sklearn_ssldec.clustering import hard_assignment, kl_divergence
 from sklearn_ssldec.net import SSLDECNet, Targets
+from sklearn_ssldec.segmenter import SSLDECSegmenter
 
 
 class SoftmaxHead(nn.Module):
     """Dense layer and log-softmax: what the paper's figure 1a has where SSLDEC has the clustering layer.
+
+    It works on embeddings of samples, and of voxels, whose features stand along the second axis too.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the logarithm of the class probabilities of the embeddings `z`."""
-        return torch.log_softmax(self.dense(z), dim=-1)
+        return torch.log_softmax(self.dense(z.movedim(1, -1)), dim=-1).movedim(-1, 1)
 
 
 def hard_labels(Q: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ def hard_labels(Q: Tensor) -> Tensor:
     Q : Tensor of shape (n_samples, n_classes)
         Class probabilities.
     """
-    return one_hot(Q.argmax(1), Q.shape[1]).to(Q.dtype)
+    return torch.zeros_like(Q).scatter_(1, hard_assignment(Q).long()[:, None], 1)
 
 
 class RunningAverage:
@@ -102,8 +105,8 @@ class PiNet(ConsistencyNet):
         return super().train_step_single((X, targets), **fit_params)
 
 
-class _SoftmaxClassifier(SSLDECClassifier):
-    # Parameters of SSLDECClassifier that have no meaning here, and are refused if they are set.
+class _Softmax(BaseSSLDEC):
+    # Parameters of the SSLDEC estimator that have no meaning here, and are refused if they are set.
     unused_parameters: ClassVar[tuple[str, ...]] = ("alpha", "class_prior")
 
     def _check_kwargs(self) -> None:
@@ -116,6 +119,10 @@ class _SoftmaxClassifier(SSLDECClassifier):
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
         return SoftmaxHead(n_features, n_classes)
+
+
+class _SoftmaxClassifier(_Softmax, SSLDECClassifier):
+    pass
 
 
 class SupervisedClassifier(_SoftmaxClassifier):
@@ -218,3 +225,27 @@ class TemporalEnsemblingClassifier(PiModelClassifier):
         return RunningAverage()
 
     _net_class = ConsistencyNet
+
+
+class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
+    """Pseudo-labeling of voxels: the predicted labels are the targets of the next iteration.
+
+    The "pseudo-labeling" of the paper's figures 9 to 11: its network and its loop, without the clustering
+    layer and without the target distribution. Its parameters are those of :class:`SSLDECSegmenter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssldec.baselines import PseudoLabelSegmenter
+    >>> maps = np.zeros((3, 20, 20), dtype=int)
+    >>> maps[:, 5:15, 5:15] = 1
+    >>> images = maps + 0.3 * np.random.default_rng(0).standard_normal(maps.shape)
+    >>> seg = PseudoLabelSegmenter(module__width=0.1, pretrain_epochs=1, max_iter=1, random_state=0)
+    >>> seg.fit(images, [maps[0], None, None]).predict(images).shape
+    (3, 20, 20)
+    """
+
+    unused_parameters = (*_Softmax.unused_parameters, "frequency")
+
+    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return hard_labels

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_ssldec.augment import GaussianNoise, RandomAffine
+from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
 from sklearn_ssldec.net import EmbeddingNetwork
-from sklearn_ssldec.networks import MLP, ConvNet
+from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D
 
 # Images with fewer pixels a side have few to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
@@ -91,12 +91,42 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
     )
 
 
+def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
+    """Return the defaults for volumes of so many axes.
+
+    Parameters
+    ----------
+    n_dims : int
+        2 or 3.
+    device : torch.device
+        Where the network will be trained: a GPU has the time for figure 3's full width.
+    """
+    on_gpu = device.type == "cuda"
+    return Auto(
+        module=DenseNet3D if n_dims == 3 else DenseNet2D,
+        module_kwargs={} if on_gpu else {"width": 0.3, "dropout": 0.1},
+        augment=Compose(
+            RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0),
+            RandomIntensity(0.2, 0.2),
+            GaussianNoise(0.1),
+        ),
+        training={
+            "pretrain_lr": (3e-3, 3e-4),
+            "lr": (1e-3, 1e-4),
+            "batch_size": 4,
+            "ema_decay": 0.99,
+        },
+        pretrain_batches=0,
+    )
+
+
 def build_network(
     module: type[nn.Module] | nn.Module | Callable[..., nn.Module],
     kwargs: dict[str, Any],
     sample: Tensor,
     n_classes: int,
     make_head: Callable[[int], nn.Module],
+    voxelwise: bool = False,
 ) -> EmbeddingNetwork:
     """Build the embedding network and put the head on top of it.
 
@@ -113,6 +143,8 @@ def build_network(
         Number of classes.
     make_head : callable
         Size of the embedding to the head.
+    voxelwise : bool, default=False
+        Whether each voxel of a sample has an embedding, not the whole.
 
     Raises
     ------
@@ -142,11 +174,13 @@ def build_network(
         raise ValueError(
             f"module failed on two samples of shape {tuple(sample.shape[1:])}: {error}"
         ) from error
-    if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(sample):
+    n_axes = sample.ndim if voxelwise else 2
+    if not isinstance(z, Tensor) or z.ndim != n_axes or len(z) != len(sample):
+        shape = "(n_samples, n_features, *spatial)" if voxelwise else "(n_samples, n_features)"
         got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
         raise ValueError(
-            "module must map a batch to a tensor of embeddings of shape (n_samples, n_features); for "
-            f"{len(sample)} samples it returned {got}."
+            f"module must map a batch to a tensor of embeddings of shape {shape}; for a batch of shape "
+            f"{tuple(sample.shape)} it returned {got}."
         )
     return EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
 

@@ -14,9 +14,9 @@ from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ssldec._base import BaseSSLDEC
-from sklearn_ssldec.clustering import ClusteringLayer
-from sklearn_ssldec.device import place
+from sklearn_ssldec._base import BaseSSLDEC, majority
+from sklearn_ssldec.building import Auto, choose_auto
+from sklearn_ssldec.device import place, resolve_device
 from sklearn_ssldec.inputs import as_samples, warn_of_scales
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values
 from sklearn_ssldec.net import SSLDECNet
@@ -123,6 +123,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         Label of each training sample: the given one, or else the predicted one.
     label_distributions_ : ndarray of shape (n_samples, n_classes), float32
         Class probabilities of each training sample.
+    supervised_transduction_ : ndarray of shape (n_samples,)
+        What was predicted for each training sample after pre-training, before the unlabeled samples took
+        part; of several networks, what most of them predicted.
     n_iter_ : int
         Iterations done, the largest number of any network; 1, the supervised training, if all are labeled.
     termination_condition_ : {"tol", "max_iter", "supervised"}
@@ -269,24 +272,14 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         if X.ndim == 2:
             warn_of_scales(X, stacklevel=3)
         members = self._fit_members(X, labels)
-        self.nets_ = [net for net, _ in members]
+        self._store_outcomes(members, labels)
         outcomes = [outcome for _, outcome in members]
-        heads = [net.module_.head for net in self.nets_]
-        if all(isinstance(head, ClusteringLayer) for head in heads):
-            centers = [head.centers.detach().cpu().numpy() for head in heads]
-            self.cluster_centers_ = centers[0] if self.n_estimators == 1 else np.stack(centers)
-        self._n_features_out = sum(head.n_features for head in heads)
+        self._n_features_out = sum(net.module_.head.n_features for net in self.nets_)
         self.label_distributions_ = np.mean([outcome.Q.numpy() for outcome in outcomes], axis=0)
         predicted = np.where(labels.labeled, labels.codes, self.label_distributions_.argmax(axis=1))
         self.transduction_ = self.classes_[predicted]
-        self.history_ = [
-            {"estimator": i, **record} for i, outcome in enumerate(outcomes) for record in outcome.history
-        ]
-        self.n_iter_ = max(outcome.n_iter for outcome in outcomes)
-        if labels.labeled.all():
-            self.n_iter_ = 1  # the supervised training
-        conditions = {outcome.termination_condition for outcome in outcomes}
-        self.termination_condition_ = "max_iter" if "max_iter" in conditions else conditions.pop()
+        votes = [outcome.supervised.numpy() for outcome in outcomes]
+        self.supervised_transduction_ = self.classes_[majority(votes, len(self.classes_))]
         self._warn_of_outcomes(outcomes, self.classes_)
         return self
 
@@ -373,6 +366,13 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         predicted = self.predict(_safe_indexing(X, rows))
         given = labeled_values(y, self.unlabeled_label)
         return accuracy_score(given, predicted, sample_weight=sample_weight)
+
+    def _choose_auto(self, X: np.ndarray) -> Auto:
+        return choose_auto(X, resolve_device(self.device))
+
+    def _place(self, X: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+        samples = place(X, device)
+        return samples, samples[:2].to(device, torch.float32)
 
     def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
         """Return what a method of each net makes of the samples."""

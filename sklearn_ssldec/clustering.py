@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# So many rows are computed at a time where there may be many millions, of voxels.
+MANY_ROWS = 2**22
+
 
 def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: int = -1) -> Tensor:
     r"""Logarithm of the soft assignment of embeddings to clusters (eq. 1).
@@ -53,7 +56,7 @@ def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: in
     return functional.log_softmax(log_kernel, dim=-1).movedim(-1, axis)
 
 
-def target_distribution(q: Tensor, prior: Tensor | None = None) -> Tensor:
+def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str = "soft") -> Tensor:
     r"""Compute the target distribution P that sharpens Q (eq. 2).
 
     .. math::
@@ -67,14 +70,19 @@ def target_distribution(q: Tensor, prior: Tensor | None = None) -> Tensor:
     Parameters
     ----------
     q : Tensor of shape (n_samples, n_clusters)
-        Soft assignments of **all** samples, labeled and unlabeled; rows sum to 1.
+        Soft assignments of **all** samples, labeled and unlabeled; rows sum to 1. Half precision is
+        computed in float32, a part of the rows at a time.
     prior : Tensor of shape (n_clusters,), default=None
         Share of each class, :math:`\pi`. None is uniform.
+    frequency : {"soft", "hard"}, default="soft"
+        "soft" is the paper's :math:`f_j`; "hard" counts the samples of which `j` is the most probable
+        cluster (at least 1). The heavy tails of Student's t make the soft frequencies of rare classes
+        several times too high.
 
     Returns
     -------
     Tensor of shape (n_samples, n_clusters)
-        P; rows sum to 1.
+        P, of the dtype of `q`; rows sum to 1.
 
     Examples
     --------
@@ -83,13 +91,78 @@ def target_distribution(q: Tensor, prior: Tensor | None = None) -> Tensor:
     tensor([[0.9000, 0.1000],
             [0.1000, 0.9000]])
     """
-    # Summed in double precision: a float32 sum over many millions of voxels loses digits.
-    frequency = q.sum(0, dtype=torch.float64 if q.device.type != "mps" else None).to(q.dtype)
-    weight = 1 / frequency.clamp_min(torch.finfo(q.dtype).tiny)
+    if frequency == "hard":
+        counts = [torch.bincount(rows.argmax(1), minlength=q.shape[1]) for rows in q.split(MANY_ROWS)]
+        f = torch.stack(counts).sum(0).clamp_min(1).to(torch.float32 if q.dtype == torch.float16 else q.dtype)
+    else:
+        # Summed in double precision: a float32 sum over many millions of voxels loses digits.
+        f = q.sum(0, dtype=torch.float64 if q.device.type != "mps" else None)
+        f = f.to(torch.float32 if q.dtype == torch.float16 else q.dtype)
+        f = f.clamp_min(torch.finfo(f.dtype).tiny)
+    weight = 1 / f
     if prior is not None:
         weight = weight * prior.to(weight)
-    p = q.square() * weight
-    return p / p.sum(1, keepdim=True)
+    p = torch.empty_like(q)
+    for rows, out in zip(q.split(MANY_ROWS), p.split(MANY_ROWS), strict=True):
+        sharpened = rows.to(weight.dtype).square() * weight
+        out.copy_(sharpened / sharpened.sum(1, keepdim=True))
+    return p
+
+
+def hard_assignment(q: Tensor) -> Tensor:
+    """Return the most probable cluster of each sample.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_samples, n_clusters)
+        Soft assignments.
+
+    Returns
+    -------
+    Tensor of shape (n_samples,)
+        Clusters; int64, or of half-precision `q`, which belongs to many voxels, int16.
+    """
+    if q.dtype != torch.float16:
+        return q.argmax(1)
+    clusters = torch.empty(len(q), dtype=torch.int16, device=q.device)
+    for rows, out in zip(q.split(MANY_ROWS), clusters.split(MANY_ROWS), strict=True):
+        out.copy_(rows.argmax(1))
+    return clusters
+
+
+class OneHot:
+    """Labels as targets, made where they are asked for: no matrix of all of them.
+
+    Parameters
+    ----------
+    y : Tensor of shape (n_samples,), integer
+        Class of each sample, negative where there is none.
+    n_classes : int
+        Number of classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> OneHot(torch.tensor([1, 0, -1]), n_classes=2)[torch.tensor([0, 1])]
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+
+    def __init__(self, y: Tensor, n_classes: int) -> None:
+        self.y, self.n_classes = y, n_classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the labels are."""
+        return self.y.device
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Return the targets of `rows`; those of unlabeled samples mean nothing."""
+        return functional.one_hot(self.y[rows].long().clamp_min(0), self.n_classes).float()
+
+    def known(self, rows: Tensor) -> Tensor:
+        """Tell which of `rows` are labeled."""
+        return self.y[rows] >= 0
 
 
 def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: int = -1) -> Tensor:
@@ -108,7 +181,7 @@ def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: 
     log_q : Tensor of the shape of `p`
         Logarithm of the soft assignments.
     weight : Tensor of the shape of `p` without `axis`, default=None
-        Weight of each sample, or voxel, in the average; None weighs all alike.
+        Weight of each sample, or voxel, in the average; None weighs all alike. The average of nothing is 0.
     axis : int, default=-1
         Axis of the clusters.
 
@@ -127,7 +200,7 @@ def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: 
     divergence = functional.kl_div(log_q, p, reduction="none").sum(axis)
     if weight is None:
         return divergence.mean()
-    return (weight * divergence).sum() / weight.sum()
+    return (weight * divergence).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def balanced_subset(

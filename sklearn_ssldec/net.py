@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
+from sklearn_ssldec.algorithm import Epoch
 from sklearn_ssldec.augment import takes_progress
-from sklearn_ssldec.clustering import kl_divergence
+from sklearn_ssldec.clustering import OneHot, kl_divergence
 from sklearn_ssldec.device import suitable_threads
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
@@ -31,10 +32,10 @@ class SoftTargetRows(Dataset):
     ----------
     X : Tensor of shape (n_samples, ...)
         Samples.
-    P : Tensor of shape (n_samples, n_classes)
+    P : Tensor of shape (n_samples, n_classes) or OneHot
         Targets.
-    index : Tensor of shape (n_rows,), int64
-        The rows that take part.
+    index : Tensor of shape (n_rows,), int64, or None
+        The rows that take part; None for all.
     escort : SoftTargetRows, default=None
         Rows of which a random batch joins each batch.
     escort_weight : float, default=1.0
@@ -44,12 +45,13 @@ class SoftTargetRows(Dataset):
     def __init__(
         self,
         X: Tensor,
-        P: Tensor,
-        index: Tensor,
+        P: Tensor | OneHot,
+        index: Tensor | None,
         escort: SoftTargetRows | None = None,
         escort_weight: float = 1.0,
     ) -> None:
-        self.X, self.P, self.index = X, P, index
+        self.X, self.P = X, P
+        self.index = torch.arange(len(X), device=P.device) if index is None else index
         self.escort, self.escort_weight = escort, escort_weight
 
     def __len__(self) -> int:
@@ -127,7 +129,7 @@ class KLDivergenceLoss(nn.Module):
 
     def forward(self, log_q: Tensor, targets: Targets) -> Tensor:
         """Return the Kullback-Leibler divergence."""
-        return kl_divergence(targets.p, log_q, targets.weight)
+        return kl_divergence(targets.p, log_q, targets.weight, axis=1)
 
 
 class EmbeddingNetwork(nn.Module):
@@ -197,18 +199,20 @@ class SSLDECNet(NeuralNet):
 
     def train_epoch(
         self,
-        X: Tensor,
-        P: Tensor,
-        index: Tensor,
-        escort: tuple[Tensor, Tensor] | None = None,
+        X: Any,
+        P: Tensor | OneHot,
+        index: Tensor | None,
+        escort: tuple[OneHot, Tensor] | None = None,
         escort_weight: float = 1.0,
-    ) -> float:
-        """Train one epoch on the rows `index` of samples `X` and targets `P`; return the mean loss.
+    ) -> Epoch:
+        """Train one epoch on the rows `index` (None: on all) of samples `X` and targets `P`.
 
         A random batch of `escort`, targets and rows, joins each batch.
         """
-        joining = None if escort is None else SoftTargetRows(X, *escort)
-        self.fit_loop(SoftTargetRows(X, P, index, joining, escort_weight), epochs=1)
+        rows = self.make_rows(X, P, index)
+        if escort is not None:
+            rows.escort, rows.escort_weight = self.make_rows(X, *escort), escort_weight
+        self.fit_loop(rows, epochs=1)
         loss = self.history[-1, "train_loss"]
         self.history[-1]["batches"].clear()  # skorch keeps a dict a batch, without end
         if not math.isfinite(loss):
@@ -216,7 +220,11 @@ class SSLDECNet(NeuralNet):
                 f"Training diverged: the loss became {loss}. Scale X (StandardScaler), or lower pretrain_lr "
                 "and lr."
             )
-        return loss
+        return Epoch(loss, len(self.get_iterator(rows, training=True)))
+
+    def make_rows(self, X: Any, P: Tensor | OneHot, index: Tensor | None) -> Any:
+        """Return the dataset of an epoch."""
+        return SoftTargetRows(X, P, index)
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate, to which parameter groups keep their ratios, and tell the augmentation."""
@@ -225,9 +233,10 @@ class SSLDECNet(NeuralNet):
             group["lr"] = group["initial_lr"] * (lr / self.lr)
         self.progress_ = progress
 
-    def soft_assignment(self, X: Tensor) -> Tensor:
-        """Return Q of `X` (eq. 1), in eval mode and without augmentation."""
-        return self._forward_batches(X, self._predicting()).exp()
+    def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
+        """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
+        chosen = X if rows is None else X[rows.to(X.device)]
+        return self._forward_batches(chosen, self._predicting()).exp()
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""

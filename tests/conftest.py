@@ -3,10 +3,15 @@ import os
 # scikit-learn skips check_array_api_input silently without it; it must be set before scipy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_moons
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from sklearn_ssldec.algorithm import Settings, ssldec
+from sklearn_ssldec.algorithm import Epoch, Settings, ssldec
 from sklearn_ssldec.clustering import target_distribution
 
 SETTINGS = Settings(
@@ -21,7 +21,6 @@ SETTINGS = Settings(
     max_labeled_epochs=4,
     labeled_weight=0.0,
     balance=0.0,
-    batch_size=128,
     min_batches=1,
 )
 
@@ -40,18 +39,21 @@ def soft(*classes, certainty=0.9):
 class ScriptedModel:
     """Predicts Q from a list, the last one for ever; keeps what it was told."""
 
-    def __init__(self, *Qs):
-        self.Qs, self.calls, self.escorts = list(Qs), [], []
+    def __init__(self, *Qs, batch_size=128):
+        self.Qs, self.batch_size, self.calls, self.escorts = list(Qs), batch_size, [], []
 
     def train_epoch(self, X, P, index, escort=None, escort_weight=1.0):
+        if index is None:
+            index = torch.arange(len(X))
         self.calls.append(("train", index.tolist(), P[index].clone()))
-        self.escorts.append(None if escort is None else (*(part.clone() for part in escort), escort_weight))
+        self.escorts.append(None if escort is None else (*escort, escort_weight))
         if len(self.Qs) > 1:
             self.Qs.pop(0)
-        return 0.5
+        return Epoch(loss=0.5, n_batches=math.ceil(len(index) / self.batch_size))
 
-    def soft_assignment(self, samples):
-        return self.Qs[0][samples[:, 0].long()]
+    def soft_assignment(self, samples, rows=None):
+        rows = torch.arange(len(samples)) if rows is None else rows
+        return self.Qs[0][samples[rows, 0].long()]
 
     def set_schedule(self, lr, progress):
         self.calls.append(("schedule", lr, progress))
@@ -111,8 +113,8 @@ def test_small_subsets_are_drawn_again_until_there_are_enough_batches():
     drawn = model.trained_on()[3:]
     assert [len(index) for index in drawn] == [2] * 5
     assert len({tuple(index) for index in drawn}) > 1
-    model = ScriptedModel(soft(0, 1, 0, 0, 0, 0))
-    run(model, max_iter=1, min_batches=3, batch_size=2, balance=None)  # three batches at once
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 0), batch_size=2)
+    run(model, max_iter=1, min_batches=3, balance=None)  # three batches at once
     assert len(model.trained_on()) == 4
 
 

@@ -9,10 +9,10 @@ import sklearn_ssldec
 
 PACKAGE = Path(sklearn_ssldec.__file__).parent
 STOREYS = [
-    {"clustering", "labels", "inputs", "augment", "device"},
-    {"networks", "net", "algorithm"},
-    {"building", "_base", "classifier", "baselines"},
-    {"datasets", "model_selection"},
+    {"clustering", "labels", "inputs", "augment", "device", "patches", "volumes", "metrics"},
+    {"networks", "net", "voxel_net", "algorithm"},
+    {"building", "_base", "classifier", "_voxelwise", "segmenter", "baselines"},
+    {"datasets", "model_selection", "scans"},
 ]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ssldec.networks import MLP, ConvNet
+from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D
 
 
 def kinds(network):
@@ -81,3 +81,54 @@ def test_mlp_of_the_half_moons():
         2,
         6,
     )
+
+
+def test_figure_3():
+    network = DenseNet3D((2, 27, 27, 27), 3)
+    layers = [layer for layer in network.modules() if not list(layer.children())]
+    expected = []
+    for n in (25, 50, 75):
+        expected += [f"conv 3 {n}", f"norm {n}", f"prelu {n}"] * 3
+    for n in (400, 200, 150):
+        expected += [f"conv 1 {n}", f"norm {n}", f"prelu {n}", "dropout 0.25"]
+    expected += ["conv 1 3", "norm 3", "prelu 3"]
+    names = {
+        nn.Conv3d: lambda x: f"conv {x.kernel_size[0]} {x.out_channels}",
+        nn.BatchNorm3d: lambda x: f"norm {x.num_features}",
+        nn.PReLU: lambda x: f"prelu {x.num_parameters}",
+        nn.Dropout3d: lambda x: f"dropout {x.p}",
+    }
+    assert [names[type(layer)](layer) for layer in layers] == expected
+    assert all(layer.padding == (0, 0, 0) for layer in layers if isinstance(layer, nn.Conv3d))
+    # the first dense layer sees the three blocks side by side
+    assert (
+        next(x for x in layers if isinstance(x, nn.Conv3d) and x.kernel_size == (1, 1, 1)).in_channels == 150
+    )
+    # by hand: kernels and biases of convolutions, three parameters a channel of normalisation and PReLU
+    sizes = [2, 25, 25, 25, 50, 50, 50, 75, 75, 75]
+    count = sum(27 * a * b + 4 * b for a, b in pairwise(sizes))
+    count += sum(a * b + 4 * b for a, b in pairwise([150, 400, 200, 150, 3]))
+    assert sum(p.numel() for p in network.parameters()) == count
+    assert network.eval()(torch.zeros(1, 2, 27, 27, 27)).shape == (1, 3, 9, 9, 9)
+    assert network(torch.zeros(1, 2, 19, 21, 30)).shape == (1, 3, 1, 3, 12)
+
+
+def test_dense_net_sees_nineteen_voxels_for_one():
+    torch.manual_seed(0)
+    network = DenseNet2D((1, 27, 27), 2, width=0.2).eval()
+    x = torch.randn(1, 1, 27, 27, requires_grad=True)
+    network(x)[0, :, 4, 4].square().sum().backward()
+    seen = (x.grad[0, 0] != 0).nonzero()
+    assert seen.min(0).values.tolist() == [4, 4]
+    assert seen.max(0).values.tolist() == [22, 22]
+
+
+def test_dense_net_widths_and_errors():
+    narrow = DenseNet3D((1, 27, 27, 27), 3, width=0.2)
+    assert narrow.blocks[0][0].out_channels == 5
+    with pytest.raises(ValueError, match=r"DenseNet3D takes patches of shape .* got \(1, 27, 27\)"):
+        DenseNet3D((1, 27, 27), 3)
+    with pytest.raises(ValueError, match="width must be positive, got 0"):
+        DenseNet2D((1, 27, 27), 3, width=0)
+    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1"):
+        DenseNet2D((1, 27, 27), 3, dropout=1)

@@ -1,6 +1,7 @@
 """Networks that map a batch to embeddings; the library puts the clustering layer on top."""
 
 from sklearn_ssldec.networks.convnet import ConvNet
+from sklearn_ssldec.networks.densenet import DenseNet2D, DenseNet3D
 from sklearn_ssldec.networks.mlp import MLP
 
-__all__ = ["MLP", "ConvNet"]
+__all__ = ["MLP", "ConvNet", "DenseNet2D", "DenseNet3D"]

@@ -1,0 +1,70 @@
+"""Segment the hippocampus in real MRI: 1, 2 or 5 labeled scans and 60 bare ones.
+
+Task 4 of the Medical Segmentation Decathlon: T1 scans cropped around the hippocampus, with its anterior and
+posterior part as labels. 30 scans are for testing. SSLDEC is measured beside the supervised model that it
+starts from (lower bound), pseudo-labeling with the same network, and supervised training on the labels of
+all training scans (higher bound). Finished draws are kept, so that the run can be interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from _results import Results
+from _segmentation import HIGHER, Draw, methods, parser, run, table
+
+from sklearn_ssldec.scans import load_decathlon
+
+N_UNLABELED, N_TEST = 60, 30
+read = lru_cache(maxsize=1)(load_decathlon)
+
+
+def load(folder: Path, n_labeled: int, draw: int) -> Draw:
+    """Split the scans; the test scans and the unlabeled ones are the same however many are labeled."""
+    data = read(folder)
+    order = np.random.RandomState(draw).permutation(len(data.images))
+    test, rest = order[:N_TEST], order[N_TEST:]
+    labeled, unlabeled = rest[:n_labeled], rest[-N_UNLABELED:]
+    train = [*labeled, *unlabeled]
+    return Draw(
+        [data.images[i] for i in train],
+        [*[data.labels[i] for i in labeled], *[None] * N_UNLABELED],
+        [data.labels[i] for i in train],
+        [data.images[i] for i in test],
+        [data.labels[i] for i in test],
+    )
+
+
+def main() -> None:
+    """Read the command line, run and write the table."""
+    command_line = parser(__doc__.splitlines()[0], "docs/results/hippocampus.json")
+    default = Path(os.environ.get("SSLDEC_DATA", ".")) / "hippocampus"
+    command_line.add_argument("--data", type=Path, default=default, help="folder with imagesTr and labelsTr")
+    arguments = command_line.parse_args()
+    protocol = {"data": "Decathlon Task04", "unlabeled": N_UNLABELED, "test": N_TEST}
+    results = Results(arguments.output, "Hippocampus: Dice in %, 60 unlabeled scans", protocol)
+    chosen = methods(device=arguments.device)
+    chosen = {name: chosen[name] for name in arguments.methods or chosen}
+    higher = {HIGHER: chosen.pop(HIGHER)} if HIGHER in chosen else {}
+    for segmenters, n_labeled in ((chosen, arguments.labels), (higher, [0])):
+        run(
+            results,
+            segmenters,
+            partial(load, arguments.data),
+            n_labeled,
+            arguments.draws,
+            arguments.n_jobs,
+        )
+    notes = (
+        "Default settings. A draw is the choice of test, labeled and unlabeled scans, and the seed of the "
+        "networks. Left and right hippocampus of one person may be two scans."
+    )
+    names = {"dice_1": "anterior", "dice_2": "posterior"}
+    print(table(results, arguments.labels, names, "python examples/paper/hippocampus.py", notes))
+
+
+if __name__ == "__main__":
+    main()

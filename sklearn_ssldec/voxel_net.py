@@ -1,0 +1,306 @@
+"""The skorch net for volumes: trained on patches, predicting whole volumes tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from sklearn_ssldec.augment import Compose, takes_progress
+from sklearn_ssldec.clustering import OneHot
+from sklearn_ssldec.net import SSLDECNet, Targets
+from sklearn_ssldec.networks.densenet import crop
+from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
+
+# What the activations of a tile may take on a CPU where `tile_size` is "auto".
+TILE_BYTES = 2**30
+
+
+class PatchRows(Dataset):
+    """The patches of one epoch: drawn, not listed.
+
+    Parameters
+    ----------
+    X : Volumes
+        All volumes.
+    P : Tensor of shape (n_voxels, n_classes) or OneHot
+        Targets of the voxels; of labels, those of labeled voxels count.
+    index : Tensor of shape (n_rows,), int64, or None
+        The voxels on which patches may be centred; None for all.
+    n_patches : int
+        Patches an epoch.
+    patch_size : tuple of int
+        Sides of a patch.
+    margin : tuple of int
+        Voxels by which its targets are smaller, on each side.
+    balance : float
+        See `find_centers`.
+    generator : torch.Generator, default=None
+        CPU generator of the patches.
+
+    Attributes
+    ----------
+    escort : PatchRows or None
+        Patches that join those of each batch.
+    escort_weight : float
+        Weight in the loss of those that join, where those that they join have weight 1.
+    """
+
+    def __init__(
+        self,
+        X: Volumes,
+        P: Tensor | OneHot,
+        index: Tensor | None,
+        *,
+        n_patches: int,
+        patch_size: Corner,
+        margin: Corner,
+        balance: float,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.volumes, self.P = X, P
+        self.escort: PatchRows | None = None
+        self.escort_weight = 1.0
+        self.n_patches, self.generator = n_patches, generator
+        self.patch_size, self.margin = patch_size, margin
+        self.target_size = tuple(n - 2 * m for n, m in zip(patch_size, margin, strict=True))
+        pool = sample_positions(len(X) if index is None else len(index), generator)
+        if index is not None:
+            pool = index.cpu()[pool]
+        codes = P[pool.to(P.device)].argmax(1).cpu() if balance > 0 else None
+        self.centers = find_centers(codes, pool, n_patches, balance, generator)
+
+    def __len__(self) -> int:
+        return self.n_patches
+
+    def __getitem__(self, rows: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Return patches, targets and weights around the centres `rows`."""
+        device = self.P.device
+        patches, positions = [], []
+        for volume, center in zip(*self.volumes.locate(self.centers[rows]), strict=True):
+            target_corner = tuple(int(c) - n // 2 for c, n in zip(center, self.target_size, strict=True))
+            corner = tuple(first - m for first, m in zip(target_corner, self.margin, strict=True))
+            patches.append(self.volumes.patch(volume, corner, self.patch_size))
+            positions.append(self.volumes.voxels(volume, target_corner, self.target_size))
+        where = torch.stack(positions).to(device)
+        counts = where >= 0
+        where = where.clamp_min(0)
+        if isinstance(self.P, OneHot):
+            counts &= self.P.known(where)
+        p = self.P[where.flatten()].float().unflatten(0, where.shape).movedim(-1, 1)
+        return torch.stack(patches).to(device), p, counts.float()
+
+
+class PatchBatches:
+    """Batches of patches, with a random batch of the escort's beside each.
+
+    Parameters
+    ----------
+    dataset : PatchRows
+        The patches.
+    batch_size : int
+        Patches a batch, and of its escort.
+    generator : torch.Generator, default=None
+        Not used: the patches were drawn with theirs.
+    """
+
+    def __init__(self, dataset: PatchRows, batch_size: int, generator: torch.Generator | None = None) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
+        """Yield patches and their targets."""
+        escort = self.dataset.escort
+        for rows in torch.arange(len(self.dataset)).split(self.batch_size):
+            X, P, weight = self.dataset[rows]
+            n_own = len(X)
+            if escort is not None:
+                X_escort, P_escort, escort_weight = escort[rows]
+                share = weight.sum() / escort_weight.sum().clamp_min(1)
+                escort_weight = escort_weight * (self.dataset.escort_weight * share)
+                X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
+                weight = torch.cat([weight, escort_weight])
+            yield X, Targets(P, weight, n_own)
+
+
+class VoxelNet(SSLDECNet):
+    """A net whose samples are the voxels of volumes.
+
+    Parameters
+    ----------
+    module : EmbeddingNetwork
+        Fully convolutional: patches to voxel-wise log q, smaller by `margin` on each side.
+    patch_size : tuple of int
+        Sides of the training patches.
+    margin : tuple of int
+        By how much the network's output is smaller than its input, on each side.
+    patches_per_epoch : int
+        Patches drawn in an epoch.
+    balance : float
+        Share of the patches centred on a voxel of a class drawn uniformly.
+    tile_size : int or "auto"
+        Largest side of the output tiles in prediction.
+    **kwargs
+        Those of `SSLDECNet`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *args: Any,
+        patch_size: Corner = (27, 27, 27),
+        margin: Corner = (9, 9, 9),
+        patches_per_epoch: int = 32,
+        balance: float = 0.5,
+        tile_size: int | str = "auto",
+        iterator_train: type = PatchBatches,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
+        self.patch_size, self.margin = patch_size, margin
+        self.patches_per_epoch, self.balance, self.tile_size = patches_per_epoch, balance, tile_size
+
+    def make_rows(self, X: Any, P: Any, index: Tensor | None) -> PatchRows:
+        """Draw the patches of an epoch; of labels, those of labeled voxels count."""
+        return PatchRows(
+            X,
+            P,
+            index,
+            n_patches=self.patches_per_epoch,
+            patch_size=self.patch_size,
+            margin=self.margin,
+            balance=self.balance,
+            generator=self.iterator_train__generator,
+        )
+
+    def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
+        """Return Q of the voxels (eq. 1), in float16: those of all volumes, or of `rows` in their order."""
+        n_rows = len(X) if rows is None else len(rows)
+        Q = torch.empty(0)
+        for volume in range(len(X.images)):
+            start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
+            chosen = None if rows is None else ((rows >= start) & (rows < stop)).nonzero().squeeze(1)
+            if start == stop or (chosen is not None and len(chosen) == 0):
+                continue
+            Q_volume = torch.empty(0)
+            for corner, size, q in self._tiles(X, volume):
+                if len(Q_volume) == 0:
+                    Q_volume = q.new_empty(stop - start, len(q), dtype=torch.float16)
+                where = X.voxels(volume, corner, size).flatten().to(q.device)
+                takes_part = where >= 0
+                Q_volume[where[takes_part] - start] = q.flatten(1).T[takes_part].half()
+            if len(Q) == 0:
+                Q = Q_volume.new_empty(n_rows, Q_volume.shape[1])
+            if rows is None or chosen is None:
+                Q[start:stop] = Q_volume
+            else:
+                Q[chosen] = Q_volume[rows[chosen] - start]
+        return Q
+
+    def predict_volume(self, X: Volumes, volume: int) -> Tensor:
+        """Return Q of one volume, of shape (n_classes, ...), float32, on the CPU."""
+        whole = torch.empty(0)
+        for corner, size, q in self._tiles(X, volume):
+            if len(whole) == 0:
+                whole = torch.empty(len(q), *X.shape(volume))
+            box = tuple(slice(first, first + n) for first, n in zip(corner, size, strict=True))
+            whole[(slice(None), *box)] = q.cpu()
+        return whole
+
+    def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
+        """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
+        network = self._predicting().eval()
+        for corner, size in tiles(X.shape(volume), self.largest_tile()):
+            outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
+            outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
+            box = X.patch(volume, outer_corner, outer_size).to(self.device)
+            with torch.no_grad():
+                yield corner, size, network(box[None])[0].exp()
+
+    def largest_tile(self) -> int:
+        """Return `tile_size`, or what fits into `TILE_BYTES`, or a quarter of a GPU's free memory."""
+        if not isinstance(self.tile_size, str):
+            return self.tile_size
+        n_bytes = TILE_BYTES
+        if torch.device(self.device).type == "cuda":
+            n_bytes = torch.cuda.mem_get_info(self.device)[0] // 4
+        return auto_tile_size(self._floats_per_voxel(), max(self.margin), len(self.margin), n_bytes)
+
+    def _floats_per_voxel(self) -> float:
+        """Return how many activations the network holds at a time, for each voxel of its input."""
+        largest = 0
+
+        def measure(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            nonlocal largest
+            largest = max(largest, output.numel() + sum(each.numel() for each in inputs))
+
+        network = self._predicting().eval()
+        leaves = [layer for layer in network.modules() if not list(layer.children())]
+        handles = [leaf.register_forward_hook(measure) for leaf in leaves]
+        channels = next(p for p in network.parameters() if p.ndim > 2).shape[1]
+        box = torch.zeros(1, channels, *self.patch_size, device=self.device)
+        with torch.no_grad():
+            network(box)
+        for handle in handles:
+            handle.remove()
+        # A convolution's work space, and what is kept for the concatenation, take about as much again.
+        return 2 * largest / box[0, 0].numel()
+
+    def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
+        """Augment the patches, and with those augmentations that move voxels their targets too."""
+        X, targets = batch
+        X = X.to(self.device, torch.float32)
+        before = self.augment
+        if before is not None:
+            X, targets = augment_patches(before, X, targets, self.progress_)
+        self.augment = None
+        try:
+            return super().train_step_single((X, targets), **fit_params)
+        finally:
+            self.augment = before
+
+
+def augment_patches(
+    augment: Callable[..., Tensor], X: Tensor, targets: Targets, progress: float
+) -> tuple[Tensor, Targets]:
+    """Augment patches; augmentations with a true attribute ``spatial`` move targets and weights along.
+
+    Parameters
+    ----------
+    augment : callable
+        The augmentation, or a `Compose` of several.
+    X : Tensor of shape (n, n_channels, ...)
+        Patches.
+    targets : Targets
+        Their targets, in the middle of the patches.
+    progress : float
+        How far training has come.
+    """
+    for part in augment.augmentations if isinstance(augment, Compose) else [augment]:
+        informed = {"progress": progress} if takes_progress(part) else {}
+        if not getattr(part, "spatial", False):
+            X = part(X, **informed)
+            continue
+        p, weight, n_own = targets
+        size = p.shape[2:]
+        padding = [
+            side for n, m in zip(X.shape[:1:-1], reversed(size), strict=True) for side in ((n - m) // 2,) * 2
+        ]
+        if weight is None:
+            weight = p.new_ones(len(p), *size)
+        # Where the weight is 0 the target may be anything; its mass says how much of the result is known.
+        known = (weight > 0).to(p)[:, None]
+        stacked = torch.cat([X, functional.pad(torch.cat([p * known, known], dim=1), padding)], dim=1)
+        moved = part(stacked, **informed)
+        X, moved = moved[:, : X.shape[1]], crop(moved[:, X.shape[1] :], size)
+        p, known = moved[:, :-1], moved[:, -1]
+        p = p / p.sum(1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
+        scale = weight.flatten(1).max(1).values.view(-1, *[1] * len(size))
+        targets = Targets(p, (known > 0.999) * scale, n_own)
+    return X, targets

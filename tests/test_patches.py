@@ -1,0 +1,129 @@
+"""Cutting patches, tiling, and putting volumes together again."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from torch import nn
+
+from sklearn_ssldec.clustering import ClusteringLayer
+from sklearn_ssldec.net import EmbeddingNetwork
+from sklearn_ssldec.networks import DenseNet2D, DenseNet3D
+from sklearn_ssldec.patches import Volumes, as_patch_size, auto_tile_size, find_centers, tiles
+from sklearn_ssldec.voxel_net import VoxelNet
+
+shapes = st.lists(st.integers(1, 12), min_size=2, max_size=3).map(tuple)
+
+
+@given(shapes, st.integers(1, 15))
+def test_tiles_cover_each_voxel_once(shape, size):
+    seen = np.zeros(shape, dtype=int)
+    for corner, sides in tiles(shape, size):
+        assert max(sides) <= size
+        seen[tuple(slice(a, a + n) for a, n in zip(corner, sides, strict=True))] += 1
+    assert (seen == 1).all()
+
+
+@given(shapes, st.integers(1, 9), st.integers(0, 3))
+def test_identity_network_reconstructs_the_volume(shape, size, margin):
+    image = torch.rand(1, *shape)
+    volumes = Volumes([image])
+    whole = torch.empty(shape)
+    for corner, sides in tiles(shape, size):
+        outer = volumes.patch(0, tuple(c - margin for c in corner), tuple(n + 2 * margin for n in sides))
+        box = tuple(slice(c, c + n) for c, n in zip(corner, sides, strict=True))
+        whole[box] = outer[(0, *[slice(margin, margin + n) for n in sides])]
+    assert torch.equal(whole, image[0])
+
+
+@given(shapes, st.data())
+def test_patch_repeats_the_border_outside(shape, data):
+    image = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    corner = tuple(data.draw(st.integers(-3, side - 1)) for side in shape)
+    size = tuple(data.draw(st.integers(1 + max(0, -c), 8)) for c in corner)
+    rows = [np.arange(c, c + n).clip(0, side - 1) for c, n, side in zip(corner, size, shape, strict=True)]
+    expected = image[np.ix_(range(2), *rows)]
+    assert_array_equal(Volumes([torch.from_numpy(image)]).patch(0, corner, size).numpy(), expected)
+
+
+def test_patch_is_scaled_channel_by_channel():
+    image = torch.tensor([[[2.0, 4.0]], [[10.0, 30.0]]])
+    volumes = Volumes([image], shift=torch.tensor([[2.0, 10.0]]), scale=torch.tensor([[2.0, 10.0]]))
+    assert volumes.patch(0, (0, 0), (1, 2)).tolist() == [[[0.0, 1.0]], [[0.0, 2.0]]]
+
+
+@given(st.lists(shapes.filter(lambda s: len(s) == 2), min_size=1, max_size=3), st.integers(0, 10))
+def test_positions_count_the_voxels_that_take_part(shapes, seed):
+    rng = np.random.default_rng(seed)
+    ignored = [rng.random(shape) < 0.3 for shape in shapes]
+    volumes = Volumes([torch.zeros(1, *shape) for shape in shapes], ignored)
+    assert len(volumes) == sum((~mask).sum() for mask in ignored)
+    expected, start = [], 0
+    for v, mask in enumerate(ignored):
+        box = volumes.voxels(v, (-1, -1), tuple(n + 2 for n in mask.shape)).numpy()
+        inside = box[1:-1, 1:-1]
+        assert (inside[mask] == -1).all()
+        assert_array_equal(inside[~mask], np.arange(start, start + (~mask).sum()))
+        start += (~mask).sum()
+        assert (np.delete(box.ravel(), np.flatnonzero(np.pad(np.ones(mask.shape, bool), 1))) == -1).all()
+        expected += [(v, *index) for index in np.argwhere(~mask)]
+    if len(volumes):
+        where, coordinates = volumes.locate(torch.arange(len(volumes)))
+        assert [(v, *c) for v, c in zip(where, coordinates, strict=True)] == expected
+
+
+def test_centers_are_balanced_as_asked():
+    codes = torch.zeros(10_000, dtype=torch.int64)
+    codes[:10], codes[10:20] = 1, 2
+    positions = torch.arange(10_000) + 5
+    generator = torch.Generator().manual_seed(0)
+    for balance, share in ((1.0, 1 / 3), (0.5, 2 / 3), (0.0, 1.0)):
+        centers = find_centers(codes, positions, 3000, balance, generator)
+        assert (codes[centers - 5] == 0).float().mean() == pytest.approx(share, abs=0.03)
+    # classes that are not there are not drawn
+    assert set(find_centers(codes[:10], positions[:10], 50, 1.0, generator).tolist()) <= set(range(5, 15))
+
+
+def voxel_net(module, n_dims, margin, **kwargs):
+    return VoxelNet(
+        module, patch_size=(margin * 2 + 9,) * n_dims, margin=(margin,) * n_dims, device="cpu", **kwargs
+    ).initialize()
+
+
+@pytest.mark.parametrize(("network", "shape"), [(DenseNet3D, (21, 30, 19)), (DenseNet2D, (40, 33))])
+def test_dense_tiles_agree_with_patches(network, shape):
+    torch.manual_seed(0)
+    n_dims = len(shape)
+    module = EmbeddingNetwork(network((2, *[27] * n_dims), 3, width=0.1), ClusteringLayer(3, 3, axis=1))
+    volumes = Volumes([torch.randn(2, *shape)])
+    whole = voxel_net(module, n_dims, 9, tile_size=100).predict_volume(volumes, 0)
+    by_patches = voxel_net(module, n_dims, 9, tile_size=9).predict_volume(volumes, 0)
+    assert whole.shape == (3, *shape)
+    torch.testing.assert_close(whole, by_patches, atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.sum(0), torch.ones(shape))
+
+
+def test_soft_assignment_of_rows_is_that_of_all():
+    torch.manual_seed(0)
+    module = EmbeddingNetwork(nn.Conv2d(1, 2, 3), ClusteringLayer(2, 2, axis=1))
+    volumes = Volumes([torch.randn(1, 6, 5), torch.randn(1, 4, 7)], [None, np.eye(4, 7, dtype=bool)])
+    net = voxel_net(module, 2, 1, tile_size=3)
+    Q = net.soft_assignment(volumes)
+    assert Q.shape == (30 + 24, 2)
+    rows = torch.tensor([40, 3, 29, 53, 3])
+    assert torch.equal(net.soft_assignment(volumes, rows), Q[rows])
+    assert torch.equal(Q[:30].T.reshape(2, 6, 5), net.predict_volume(volumes, 0).half())
+
+
+def test_auto_tile_size_keeps_to_the_memory():
+    side = auto_tile_size(floats_per_voxel=100, margin=9, n_dims=3, n_bytes=2**30)
+    assert 0.9 * 2**30 < 4 * 100 * (side + 18) ** 3 <= 2**30
+    assert auto_tile_size(1e9, 9, 3, 1000) == 1
+
+
+@pytest.mark.parametrize("size", [0, (9, 9), (9, 9, -1), (9.0, 9, 9)])
+def test_patch_size_is_checked(size):
+    with pytest.raises(ValueError, match="patch_size must be a positive integer or one for each of the 3"):
+        as_patch_size(size, 3)

@@ -1,0 +1,330 @@
+"""SSLDECSegmenter on small images and volumes."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from torch import nn
+
+from sklearn_ssldec import SSLDECSegmenter
+from sklearn_ssldec.baselines import PseudoLabelSegmenter
+from sklearn_ssldec.metrics import dice_score
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class SmallNet(nn.Module):
+    """Sees 5 pixels of each axis for one."""
+
+    def __init__(self, input_shape, n_classes, width=8):
+        super().__init__()
+        conv, norm = (nn.Conv2d, nn.BatchNorm2d) if len(input_shape) == 3 else (nn.Conv3d, nn.BatchNorm3d)
+        self.layers = nn.Sequential(
+            conv(input_shape[0], width, 3), norm(width), nn.PReLU(),
+            conv(width, width, 3), norm(width), nn.PReLU(),
+            conv(width, n_classes, 1), norm(n_classes), nn.PReLU(),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def discs(n=6, noise=0.6, seed=0, size=24):
+    """Images with a bright disc (label 1) that has a darker middle (label 5), on background."""
+    rng = np.random.default_rng(seed)
+    images, maps = [], []
+    for _ in range(n):
+        shape = (size + rng.integers(0, 5), size)
+        center = np.array(shape) / 2 + rng.uniform(-3, 3, 2)
+        distance = np.linalg.norm(np.moveaxis(np.indices(shape), 0, -1) - center, axis=-1)
+        labels = np.where(distance < 3, 5, np.where(distance < 8, 1, 0))
+        image = np.choose(np.searchsorted([0, 1, 5], labels), [0.0, 2.0, -2.0])
+        images.append(100 * (image + noise * rng.standard_normal(shape)) + 500)
+        maps.append(labels)
+    return images, maps
+
+
+def segmenter(**kwargs):
+    settings = {
+        "module": SmallNet,
+        "pretrain_epochs": 6,
+        "max_iter": 2,
+        "patches_per_epoch": 32,
+        "min_batches": 8,
+        "patch_size": 16,
+        "random_state": 0,
+    }
+    return SSLDECSegmenter(**{**settings, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    images, maps = discs()
+    return segmenter().fit(images, [maps[0], *[None] * 5]), images, maps
+
+
+def test_segments_volumes_of_different_shapes(fitted):
+    seg = fitted[0]
+    new_images, new_maps = discs(4, seed=1)
+    predicted = seg.predict(new_images)
+    assert [p.shape for p in predicted] == [image.shape for image in new_images]
+    assert set(np.unique(predicted[0])) <= {0, 1, 5}
+    assert seg.score(new_images, new_maps) > 0.75
+    assert seg.score(new_images, new_maps) == dice_score(new_maps, predicted)
+    for probabilities, image in zip(seg.predict_proba(new_images), new_images, strict=True):
+        assert probabilities.shape == (3, *image.shape)
+        assert probabilities.dtype == np.float32
+        assert_allclose(probabilities.sum(0), 1, rtol=1e-5)
+
+
+def test_attributes(fitted):
+    seg, images, maps = fitted
+    assert_array_equal(seg.classes_, [0, 1, 5])
+    assert_array_equal(seg.transduction_[0], maps[0])
+    assert [t.shape for t in seg.transduction_] == [image.shape for image in images]
+    # Q of the training volumes is kept in float16, which has ties
+    assert (seg.transduction_[1] == seg.predict(images[1:2])[0]).mean() > 0.99
+    assert seg.cluster_centers_.shape == (3, 3)
+    assert (seg.n_dims_, seg.n_channels_) == (2, 1)
+    assert [record["iteration"] for record in seg.history_] == [0, 1, 2]
+    assert seg.termination_condition_ == "max_iter"
+    lower_bound = segmenter(max_iter=0).fit(images, [maps[0], *[None] * 5])
+    for before, supervised in zip(
+        seg.supervised_transduction_[1:], lower_bound.transduction_[1:], strict=True
+    ):
+        assert_array_equal(before, supervised)
+
+
+def test_same_seed_same_result_and_the_input_stays(fitted):
+    seg, images, maps = fitted
+    copies = [image.copy() for image in images]
+    again = clone(seg).fit(images, [maps[0], *[None] * 5])
+    for a, b in zip(seg.predict_proba(images), again.predict_proba(images), strict=True):
+        assert_array_equal(a, b)
+    for image, copy in zip(images, copies, strict=True):
+        assert_array_equal(image, copy)
+    other = clone(seg).set_params(random_state=1).fit(images, [maps[0], *[None] * 5])
+    assert (other.predict_proba(images[:1])[0] != seg.predict_proba(images[:1])[0]).any()
+
+
+def test_pickle(fitted):
+    seg, images, _ = fitted
+    assert_array_equal(pickle.loads(pickle.dumps(seg)).predict(images)[0], seg.predict(images)[0])
+
+
+def test_scale_of_intensities_does_not_matter(fitted):
+    seg, images, _ = fitted
+    for a, b in zip(seg.predict_proba(images), seg.predict_proba([i * 1e4 - 7 for i in images]), strict=True):
+        assert_allclose(a, b, atol=1e-3)
+
+
+def test_tile_size_does_not_change_the_prediction(fitted):
+    seg, images, _ = fitted
+    whole = seg.predict_proba(images[:1])[0]
+    seg = pickle.loads(pickle.dumps(seg))
+    seg.nets_[0].tile_size = 7
+    assert_allclose(seg.predict_proba(images[:1])[0], whole, atol=1e-5)
+
+
+def test_arrays_give_arrays():
+    images, maps = discs(4)
+    X, y = np.stack([i[:24] for i in images]), np.stack([m[:24] for m in maps])
+    y[1:] = -1
+    seg = segmenter(max_iter=1).fit(X, y)
+    assert seg.predict(X).shape == X.shape
+    assert seg.predict_proba(X).shape == (4, 3, 24, 24)
+    with_channels = segmenter(max_iter=1).fit(X[:, None], y)
+    assert_array_equal(with_channels.predict(X[:, None]), seg.predict(X))
+
+
+def test_slices_of_a_volume_with_two_channels_and_ignored_voxels():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((12, 16, 16), dtype=int)
+    truth[3:9, 4:12, 4:12] = 2
+    volumes, labels = [], []
+    for _ in range(3):
+        noise = rng.standard_normal((2, *truth.shape))
+        volume = np.stack([truth, -truth]) + 0.7 * noise
+        volume[:, :, :, 0] = 0  # air
+        volumes.append(volume)
+        given = np.full(truth.shape, -1)
+        given[::5] = truth[::5]
+        given[:, :, 0] = 9
+        labels.append(given)
+    seg = segmenter(patch_size=9, ignore_label=9, batch_size=8).fit(volumes, labels)
+    assert_array_equal(seg.classes_, [0, 2])
+    assert (seg.transduction_[0][:, :, 0] == 9).all()
+    assert not (seg.transduction_[0][:, :, 1:] == 9).any()
+    test_map = truth.copy()
+    test_map[:, :, 0] = 9
+    assert seg.score(volumes, [test_map] * 3) > 0.75
+
+
+def test_memory_maps_are_read_where_they_are(tmp_path, fitted):
+    seg, images, maps = fitted
+    paths = []
+    for i, image in enumerate(images):
+        np.save(tmp_path / f"{i}.npy", image)
+        paths.append(tmp_path / f"{i}.npy")
+    mapped = [np.load(path, mmap_mode="r") for path in paths]
+    again = clone(seg).fit(mapped, [maps[0], *[None] * 5])
+    assert_array_equal(again.predict_proba(mapped)[0], seg.predict_proba(images)[0])
+
+
+def test_ensemble_averages_and_does_not_depend_on_n_jobs():
+    images, maps = discs(3)
+    y = [maps[0], None, None]
+    two = segmenter(n_estimators=2, pretrain_epochs=2, max_iter=1, n_jobs=2).fit(images, y)
+    alone = segmenter(n_estimators=2, pretrain_epochs=2, max_iter=1).fit(images, y)
+    assert_array_equal(two.predict_proba(images)[0], alone.predict_proba(images)[0])
+    assert two.cluster_centers_.shape == (2, 3, 3)
+    samples = two._as_samples([images[0][None]], [None], torch.device("cpu"))
+    members = [net.predict_volume(samples, 0).numpy() for net in two.nets_]
+    assert_allclose(two.predict_proba(images[:1])[0], np.mean(members, axis=0), rtol=1e-6)
+
+
+def test_model_selection_over_lists_of_volumes():
+    images, maps = discs(4)
+    seg = segmenter(pretrain_epochs=2, max_iter=0)
+    scores = cross_validate(seg, images, maps, cv=KFold(2), error_score="raise")["test_score"]
+    assert scores.shape == (2,)
+    assert np.isfinite(scores).all()
+    search = GridSearchCV(seg, {"module__width": [2, 8]}, cv=KFold(2), error_score="raise").fit(images, maps)
+    assert search.best_params_["module__width"] in (2, 8)
+    assert len(search.predict(images)) == 4
+
+
+def test_pseudo_labeling_is_the_same_loop_with_a_softmax():
+    images, maps = discs()
+    seg = PseudoLabelSegmenter(**segmenter().get_params()).fit(images, [maps[0], *[None] * 5])
+    assert seg.score(images, maps) > 0.6
+    assert not hasattr(seg, "cluster_centers_")
+    with pytest.raises(ValueError, match="frequency has no meaning for PseudoLabelSegmenter"):
+        PseudoLabelSegmenter(frequency="soft").fit(images, maps)
+
+
+def test_warnings():
+    images, maps = discs(2)
+    with pytest.warns(UserWarning, match="y has no unlabeled voxel"):
+        seg = segmenter(pretrain_epochs=1).fit(images, maps)
+    assert seg.termination_condition_ == "supervised"
+    with pytest.warns(ConvergenceWarning, match="accuracy of"):
+        segmenter(pretrain_epochs=1, max_iter=1, labeled_threshold=1.0).fit(images, [maps[0], None])
+
+
+def test_unfitted():
+    with pytest.raises(NotFittedError):
+        SSLDECSegmenter().predict([np.zeros((30, 30))])
+
+
+def broken(**changes):
+    images, maps = discs(2)
+    case = {"X": images, "y": [maps[0], None]}
+    case.update(changes)
+    return case["X"], case["y"]
+
+
+IMAGES, MAPS = discs(2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"X": []}, ValueError, "X holds no volume"),
+        ({"X": None}, TypeError, "X must be an array or a list of volumes, got NoneType"),
+        ({"y": None}, ValueError, "requires y to be passed"),
+        ({"y": [MAPS[0]]}, ValueError, "X has 2 volumes and y 1 label maps"),
+        ({"y": [None, None]}, ValueError, "y has no label map: all are None"),
+        (
+            {"y": [MAPS[0].astype(float), None]},
+            TypeError,
+            r"y\[0\] is an array of float64; labels must be int",
+        ),
+        ({"y": [MAPS[0][:-1], None]}, ValueError, r"X\[0\] has spatial shape .* but y\[0\] has shape"),
+        ({"y": [np.full(MAPS[0].shape, -1), None]}, ValueError, "y has no labeled voxel"),
+        (
+            {"y": [np.where(MAPS[0] == 1, 1, -1), None]},
+            ValueError,
+            "at least 2 classes, got one class only: 1",
+        ),
+        ({"y": [np.where(MAPS[0] == 5, -3, MAPS[0]), None]}, ValueError, r"y holds the labels \[-3\]"),
+        ({"y": [MAPS[0], MAPS[1][None]]}, ValueError, "must all have two axes, or all three"),
+        (
+            {"X": [IMAGES[0], IMAGES[1][:4]]},
+            ValueError,
+            r"X\[1\] has spatial shape \(4, 24\), smaller than the",
+        ),
+        ({"X": [IMAGES[0], np.full((24, 24), np.nan)]}, ValueError, r"X\[1\] contains NaN"),
+        ({"X": [IMAGES[0], IMAGES[1].astype(str)]}, TypeError, r"X\[1\] is an array of <U"),
+        (
+            {"X": [IMAGES[0], np.stack([IMAGES[1]] * 2)]},
+            ValueError,
+            r"X\[1\] has 2 channels, the others have 1",
+        ),
+        ({"X": IMAGES[0]}, ValueError, "label maps"),
+    ],
+)
+def test_bad_input(changes, error, message):
+    X, y = broken(**changes)
+    with pytest.raises(error, match=message):
+        segmenter().fit(X, y)
+
+
+def test_class_of_a_single_voxel():
+    y = [MAPS[0].copy(), None]
+    y[0][0, 0] = 7
+    with pytest.raises(ValueError, match="Class 7 labels a single voxel in all of y"):
+        segmenter().fit(IMAGES, y)
+
+
+def test_channels_last_get_a_hint():
+    images = [np.stack([image] * 2, axis=-1) for image in IMAGES]
+    with pytest.raises(ValueError, match=r"channels last.* np.moveaxis\(volume, -1, 0\)"):
+        segmenter().fit(images, [MAPS[0], None])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([np.zeros((2, 24, 24))], r"X\[0\] has 2 channels, the others have 1"),
+        ([np.zeros((24, 4))], r"smaller than the \(5, 5\) voxels"),
+        ([np.full((24, 24), np.inf)], r"X\[0\] contains NaN, infinity"),
+        (np.zeros((24, 24)), r"X\[0\] has shape \(24,\)"),
+        ([], "X holds no volume"),
+    ],
+)
+def test_bad_input_to_predict(fitted, X, message):
+    with pytest.raises(ValueError, match=message):
+        fitted[0].predict(X)
+
+
+def test_score_needs_labels(fitted):
+    seg, images, maps = fitted
+    with pytest.raises(ValueError, match="at least one volume with labeled voxels"):
+        seg.score(images, [np.full(m.shape, -1) for m in maps])
+    half = maps[0].copy()
+    half[: len(half) // 2] = -1
+    assert seg.score(images, [half, *[None] * 5]) == dice_score(half, seg.predict(images)[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"patch_size": (9, 9, 9)}, "patch_size must be a positive integer or one for each of the 2 axes"),
+        ({"patch_size": 3}, "module failed on two samples"),
+        ({"module": nn.Conv2d(1, 3, 2)}, "same number of voxels on both sides"),
+        ({"module": nn.Sequential(nn.Flatten(), nn.LazyLinear(3))}, "n_features, \\*spatial"),
+        ({"class_prior": [0.5, 0.5]}, "class_prior must hold a positive share for each of the 3 classes"),
+        ({"ignore_label": -1}, "ignore_label and unlabeled_label are both -1"),
+        ({"frequency": "none"}, "The 'frequency' parameter of SSLDECSegmenter"),
+        ({"tile_size": 0}, "The 'tile_size' parameter of SSLDECSegmenter"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        segmenter(**parameters).fit(IMAGES, [MAPS[0], None])
