@@ -2,6 +2,7 @@ import os
 
 # scikit-learn skips check_array_api_input silently without it; it must be set before scipy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 import hypothesis
 import numpy as np

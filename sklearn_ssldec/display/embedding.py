@@ -1,0 +1,205 @@
+"""What the network makes of the samples: the paper's figure 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.utils import _safe_indexing, check_random_state
+
+from sklearn_ssldec.display._drawing import class_color, class_marker, make_axes, store_axes
+from sklearn_ssldec.labels import labeled_mask
+
+
+class EmbeddingDisplay:
+    """Embeddings of samples in the plane, after training, or before and after it.
+
+    Each class has a colour, and its name at its median; labeled samples are drawn large, with a black edge.
+
+    Parameters
+    ----------
+    points : list of ndarray of shape (n_samples, 2)
+        The embeddings in the plane, one array a panel.
+    labels : list of ndarray of shape (n_samples,)
+        Classes by which the points are coloured, one array a panel.
+    labeled : ndarray of shape (n_samples,), bool, default=None
+        True where a sample is labeled. None marks none.
+    titles : list of str, default=None
+        Title of each panel.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure.
+    ax_ : matplotlib Axes or ndarray of Axes
+        One a panel; a single one is not in an array.
+    """
+
+    def __init__(
+        self,
+        points: list[np.ndarray],
+        labels: list[np.ndarray],
+        *,
+        labeled: np.ndarray | None = None,
+        titles: Sequence[str] | None = None,
+    ) -> None:
+        self.points = points
+        self.labels = labels
+        self.labeled = labeled
+        self.titles = titles
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        before: Any = None,
+        y_true: Any = None,
+        method: str = "tsne",
+        max_samples: int = 2000,
+        unlabeled_label: Any = -1,
+        random_state: Any = 0,
+        ax: Any = None,
+        scatter_kwargs: dict[str, Any] | None = None,
+        labeled_kwargs: dict[str, Any] | None = None,
+        text_kwargs: dict[str, Any] | None = None,
+    ) -> EmbeddingDisplay:
+        """Embed samples by ``estimator.transform``, bring them to the plane, and draw them.
+
+        Parameters
+        ----------
+        estimator : fitted classifier with `transform` and `predict`
+            SSLDECClassifier, or a Pipeline that ends with one.
+        X : array-like of length n_samples
+            Samples.
+        y : array-like of shape (n_samples,), default=None
+            Labels, and the mark of unlabeled samples: labeled ones are marked in the figure.
+        before : fitted classifier, default=None
+            Drawn to the left, such as the same estimator at ``max_iter=0``.
+        y_true : array-like of shape (n_samples,), default=None
+            Classes by which the points are coloured. None colours by what each estimator predicts.
+        method : {"tsne", "pca"}, default="tsne"
+            What brings the embeddings to the plane. Those of two dimensions are shown as they are.
+        max_samples : int, default=2000
+            With more samples, so many are drawn at random, and all labeled ones.
+        unlabeled_label : int, str or None, default=-1
+            The mark of an unlabeled sample in `y`.
+        random_state : int, RandomState instance or None, default=0
+            Seed of t-SNE and of the choice of samples.
+        ax : Axes or sequence of Axes, default=None
+            One a panel. None makes a figure.
+        scatter_kwargs, labeled_kwargs, text_kwargs : dict, default=None
+            Keywords of the points, of the labeled points (``Axes.scatter``) and of the classes' names
+            (``Axes.text``).
+
+        Returns
+        -------
+        EmbeddingDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ValueError
+            If `method` is another.
+        """
+        if method not in ("tsne", "pca"):
+            raise ValueError(f"method must be 'tsne' or 'pca', got {method!r}.")
+        random_state = check_random_state(random_state)
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        labeled = np.zeros(n_samples, dtype=bool) if y is None else labeled_mask(y, unlabeled_label)
+        if n_samples > max_samples:
+            chosen = labeled.copy()
+            chosen[random_state.choice(n_samples, max_samples, replace=False)] = True
+            rows = np.flatnonzero(chosen)
+            X, labeled = _safe_indexing(X, rows), labeled[rows]
+            y_true = None if y_true is None else _safe_indexing(y_true, rows)
+        estimators = [estimator] if before is None else [before, estimator]
+        points, labels = [], []
+        for one in estimators:
+            points.append(to_plane(np.asarray(one.transform(X)), method, random_state))
+            labels.append(one.predict(X) if y_true is None else np.asarray(y_true))
+        titles = None if before is None else ["before", "after"]
+        return cls(points, labels, labeled=labeled, titles=titles).plot(
+            ax=ax, scatter_kwargs=scatter_kwargs, labeled_kwargs=labeled_kwargs, text_kwargs=text_kwargs
+        )
+
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        scatter_kwargs: dict[str, Any] | None = None,
+        labeled_kwargs: dict[str, Any] | None = None,
+        text_kwargs: dict[str, Any] | None = None,
+    ) -> EmbeddingDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes or sequence of Axes, default=None
+            One a panel. None makes a figure.
+        scatter_kwargs, labeled_kwargs, text_kwargs : dict, default=None
+            Keywords of the points, of the labeled points (``Axes.scatter``) and of the classes' names
+            (``Axes.text``).
+
+        Returns
+        -------
+        EmbeddingDisplay
+            This display.
+        """
+        axes = make_axes(ax, (1, len(self.points)), (4.2, 3.8)).ravel()
+        classes = np.unique(np.concatenate(self.labels))
+        titles = self.titles or [""] * len(self.points)
+        for one, Z, labels, title in zip(axes, self.points, self.labels, titles, strict=True):
+            marked = np.zeros(len(Z), dtype=bool) if self.labeled is None else self.labeled
+            for position, name in enumerate(classes):
+                of_class = labels == name
+                if not of_class.any():
+                    continue
+                color, marker = class_color(position, len(classes)), class_marker(position)
+                style = {"s": 8, "alpha": 0.7, "linewidth": 0, "color": color, "marker": marker}
+                one.scatter(*Z[of_class & ~marked].T, **{**style, **(scatter_kwargs or {})})
+                style = {"s": 30, "edgecolor": "black", "linewidth": 0.8, "color": color, "marker": marker}
+                one.scatter(*Z[of_class & marked].T, zorder=3, **{**style, **(labeled_kwargs or {})})
+                text = {
+                    "ha": "center",
+                    "va": "center",
+                    "fontweight": "bold",
+                    "bbox": {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color},
+                    "zorder": 4,
+                    **(text_kwargs or {}),
+                }
+                one.text(*np.median(Z[of_class], axis=0), str(name), **text)
+            one.set(xticks=[], yticks=[], title=title)
+        store_axes(self, axes)
+        return self
+
+
+def to_plane(Z: np.ndarray, method: str, random_state: np.random.RandomState) -> np.ndarray:
+    """Bring embeddings to the plane.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, embedding_size)
+        Embeddings.
+    method : {"tsne", "pca"}
+        By what.
+    random_state : RandomState
+        Seed of t-SNE.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, 2)
+    """
+    if Z.shape[1] == 2:
+        return Z
+    if Z.shape[1] == 1:
+        return np.column_stack([Z, np.zeros(len(Z))])
+    if method == "pca":
+        return PCA(2, random_state=random_state).fit_transform(Z)
+    # t-SNE's perplexity must be below the number of samples; 30 is its default.
+    return TSNE(perplexity=min(30, (len(Z) - 1) / 3), random_state=random_state).fit_transform(Z)
