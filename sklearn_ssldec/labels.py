@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,73 @@ def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray
     return _of_one_kind(y[labeled_mask(y, unlabeled_label)])
 
 
+def mark_unlabeled(y: Any, *, also: Collection = (), unlabeled_label: int | str = -1) -> np.ndarray:
+    """Turn a column of a table, in which some labels are missing, into what `fit` takes.
+
+    One rule for pandas, polars, arrow, arrays and lists: **a missing value is an unlabeled sample**, whether
+    the table calls it None, NaN, NA, NaT or null; everything else is a label.
+
+    Parameters
+    ----------
+    y : Series, one-column frame, array or list of length n_samples
+        Labels: integers (nullable ones too, and floats with integer values), booleans, strings or categories
+        of these.
+    also : collection, default=()
+        Further values that stand for a missing label, such as ``("", "unknown")``.
+    unlabeled_label : int or str, default=-1
+        What unlabeled samples are marked with: the estimator's `unlabeled_label`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Of integers where the labels are integers, else of objects: strings or booleans, and the mark.
+
+    Raises
+    ------
+    ValueError
+        If `y` has more than one column, mixes labels of several kinds, or if the mark stands beside missing
+        values, so that it may be a class.
+
+    Examples
+    --------
+    >>> mark_unlabeled([3.0, float("nan"), 7.0])
+    array([ 3, -1,  7])
+    >>> mark_unlabeled(["cat", None, "dog", "?"], also=["?"])
+    array(['cat', -1, 'dog', -1], dtype=object)
+    """
+    values = _as_list(y)
+    missing = np.array([_is_missing(value) or value in also for value in values], dtype=bool)
+    marked = np.array([_equal(value, unlabeled_label) for value in values], dtype=bool) & ~missing
+    if missing.any() and marked.any():
+        raise ValueError(
+            f"y has {missing.sum()} missing labels, and {marked.sum()} that are {unlabeled_label!r}, the "
+            f"mark of unlabeled samples. If {unlabeled_label!r} is a class, pass another unlabeled_label, "
+            f"here and to the estimator; if not, pass also=[{unlabeled_label!r}]."
+        )
+    marked |= missing
+    given = np.empty(len(values), dtype=object)
+    given[:] = values
+    labels = _of_one_kind(given[~marked])
+    if labels.dtype.kind == "f" and (labels == np.floor(labels)).all():
+        labels = labels.astype(np.int64)  # pandas makes floats of integers beside NaN
+    both_numbers = labels.dtype.kind in "iuf" and not isinstance(unlabeled_label, str)
+    result = np.full(len(values), unlabeled_label, dtype=labels.dtype if both_numbers else object)
+    result[~marked] = labels.tolist()
+    return result
+
+
+def _as_list(y: Any) -> list:
+    """Return the values of a column, unchanged by a detour over floats."""
+    if getattr(y, "ndim", len(getattr(y, "shape", ())) or 1) == 2:
+        if y.shape[1] != 1:
+            raise ValueError(f"y must be one column, got {y.shape[1]}.")
+        y = y[:, 0] if isinstance(y, np.ndarray) else y[next(iter(y.columns))]
+    for method in ("to_list", "to_pylist", "tolist"):  # pandas and polars, arrow, numpy
+        if hasattr(y, method):
+            return getattr(y, method)()
+    return list(y)
+
+
 def _of_one_kind(given: np.ndarray) -> np.ndarray:
     if given.dtype != object:
         return given
@@ -197,8 +265,8 @@ def _refuse_missing(y: np.ndarray) -> None:
     if missing.any():
         raise ValueError(
             f"Input y contains NaN: {missing.sum()} of {len(y)} labels are missing (NaN, None or NA). Mark "
-            "unlabeled samples with -1 instead: y.fillna(-1) on a pandas Series (y.astype(object).fillna(-1) "
-            "where the labels are strings), np.where(np.isnan(y), -1, y) on an array."
+            "unlabeled samples with -1 instead: sklearn_ssldec.labels.mark_unlabeled(y) does, for columns of "
+            "any table."
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains infinity or a value too large for its dtype.")

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -52,6 +52,7 @@ def test_encode_with_another_marker(y, unlabeled_label, classes, codes):
     assert_array_equal(encoded.codes, codes)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "c", -1]), min_size=2).filter(lambda y: len({*y} - {-1}) > 1))
 def test_encode_and_decode_is_the_identity(y):
     encoded = encode_labels(np.array(y, dtype=object))
