@@ -182,7 +182,15 @@ def build_network(
             f"module must map a batch to a tensor of embeddings of shape {shape}; for a batch of shape "
             f"{tuple(sample.shape)} it returned {got}."
         )
-    return EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
+    network = EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
+    made_of = (
+        f"{module.__module__}.{module.__qualname__}"
+        if hasattr(module, "__qualname__")
+        else repr(type(module))
+    )
+    # By which persistence rebuilds it.
+    vars(network)["recipe"] = {"module": made_of, "kwargs": kwargs, "shape": tuple(sample.shape[1:])}
+    return network
 
 
 def pretrain_epochs(n_labeled: int, batch_size: int, pretrain_batches: int) -> int:

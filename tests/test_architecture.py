@@ -12,7 +12,7 @@ STOREYS = [
     {"clustering", "labels", "inputs", "augment", "device", "patches", "volumes", "metrics"},
     {"networks", "net", "voxel_net", "algorithm"},
     {"building", "_base", "classifier", "_voxelwise", "segmenter", "baselines"},
-    {"datasets", "model_selection", "scans", "display", "calibration"},
+    {"datasets", "model_selection", "scans", "display", "calibration", "persistence"},
 ]
 
 

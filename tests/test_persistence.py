@@ -1,0 +1,501 @@
+"""save and load: what comes back is equal, what is damaged or hostile is refused, and nothing in it runs."""
+
+import contextlib
+import copy
+import json
+import os
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import EpochTimer
+from torch import nn
+
+from sklearn_ssldec import SSLDECClassifier, augment, baselines, container
+from sklearn_ssldec.networks import MLP
+from sklearn_ssldec.persistence import ESTIMATORS, load, save
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fits of a moment
+QUICK = {"device": "cpu", "random_state": 0, "max_iter": 2, "pretrain_epochs": 20, "labeled_threshold": 0.0}
+SMALL = {**QUICK, "module__hidden_units": (8, 8)}
+
+
+def blobs(dtype=np.float64):
+    X, truth = make_blobs(60, centers=[[0, 0], [4, 4], [-4, 4]], random_state=0)
+    return X.astype(dtype), np.where(np.arange(60) < 20, truth, -1), truth
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y, _ = blobs()
+    return SSLDECClassifier(**SMALL).fit(X, y)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+def saved_and_loaded(estimator, path, **given):
+    save(estimator, path)
+    return load(path, **given)
+
+
+def assert_equal(value, expected):
+    assert type(value) is type(expected)
+    if isinstance(expected, np.ndarray):
+        assert value.dtype == expected.dtype.newbyteorder("=")
+        assert_array_equal(value, expected)
+    elif isinstance(expected, (list, tuple)):
+        assert len(value) == len(expected)
+        for one, other in zip(value, expected, strict=True):
+            assert_equal(one, other)
+    elif isinstance(expected, dict):
+        assert list(value) == list(expected)
+        for key in expected:
+            assert_equal(value[key], expected[key])
+    elif isinstance(expected, float) and np.isnan(expected):
+        assert np.isnan(value)
+    elif type(expected).__module__ == "sklearn_ssldec.augment":
+        assert repr(value) == repr(expected)
+    else:
+        assert value == expected
+
+
+def assert_same_estimator(again, estimator, X, but=()):
+    assert type(again) is type(estimator)
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in but:
+            assert_equal(again.get_params()[name], value)
+    attributes = {name for name in vars(estimator) if name.endswith("_")}
+    assert {name for name in vars(again) if name.endswith("_")} == attributes
+    for name in attributes - {"nets_"}:
+        assert_equal(getattr(again, name), getattr(estimator, name))
+    assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
+    assert_array_equal(again.predict(X), estimator.predict(X))
+    assert_array_equal(again.transform(X), estimator.transform(X))
+    assert list(again.get_feature_names_out()) == list(estimator.get_feature_names_out())
+    for one, other in zip(again.nets_, estimator.nets_, strict=True):
+        assert one.history.to_list() == other.history.to_list()
+        assert one.n_operations == other.n_operations
+
+
+# What comes back ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_comes_back(name, path):
+    X, y, _ = blobs()
+    unused = getattr(ESTIMATORS[name], "unused_parameters", ())
+    estimator = ESTIMATORS[name](**{k: v for k, v in SMALL.items() if k not in unused}).fit(X, y)
+    assert_same_estimator(saved_and_loaded(estimator, path), estimator, X)
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype"),
+    [
+        ([3, 5, 7], object), (["ant", "bee", "çà\U0001f41d"], object), ([0.0, 1.0, 2.0], object),
+        ([False, True, True], object), (["ant", "bee", "cat"], "U3"), ([1, 2, 3], np.uint16),
+        ([1, 2, 3], ">i4"),
+    ],
+)  # fmt: skip
+def test_labels_of_every_kind(names, dtype, path):
+    X, y, truth = blobs()
+    if dtype is object:
+        labels = np.array([names[c] if c >= 0 else -1 for c in y], dtype=object)
+        estimator = SSLDECClassifier(**SMALL).fit(X, labels)
+    else:
+        estimator = SSLDECClassifier(**SMALL, unlabeled_label=None).fit(X, np.array(names, dtype)[truth])
+    assert_same_estimator(saved_and_loaded(estimator, path), estimator, X)
+
+
+def test_ensemble_of_images_with_averaged_weights(path):
+    rng = np.random.RandomState(0)
+    X = rng.rand(24, 8, 8).astype(np.float32)
+    y = np.array([0, 1, -1] * 8)
+    X[y == 1] += 1
+    estimator = SSLDECClassifier(**QUICK, n_estimators=2, module__width=0.05).fit(X, y)
+    again = saved_and_loaded(estimator, path)
+    assert_same_estimator(again, estimator, X)
+    assert again.input_shape_ == (1, 8, 8)
+    for net in (*estimator.nets_, *again.nets_):
+        for weight in net.module_.state_dict().values():
+            assert weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_frame_with_feature_names_and_set_output(path):
+    X, y, _ = blobs()
+    X = pd.DataFrame(X, columns=["width", "größe"])
+    estimator = SSLDECClassifier(**SMALL).set_output(transform="pandas").fit(X, y)
+    again = saved_and_loaded(estimator, path)
+    assert_same_estimator(again, estimator, X)
+    assert isinstance(again.transform(X), pd.DataFrame)
+    with pytest.raises(ValueError, match="feature names"):
+        again.predict(X[["größe", "width"]])
+
+
+def test_a_loaded_estimator_is_a_usual_one(fitted, path):
+    X, y, _ = blobs()
+    again = saved_and_loaded(fitted, path)
+    assert_array_equal(pickle.loads(pickle.dumps(again)).predict_proba(X), fitted.predict_proba(X))
+    assert_array_equal(clone(again).fit(X, y).predict_proba(X), fitted.predict_proba(X))
+    groups = [
+        {key: group[key] for key in ("weight_decay", "betas")}
+        for group in fitted.nets_[0].optimizer_.param_groups
+    ]
+    assert [
+        {key: group[key] for key in ("weight_decay", "betas")}
+        for group in again.nets_[0].optimizer_.param_groups
+    ] == groups
+    save(again, path.with_name("twice"))
+    assert path.read_bytes() == path.with_name("twice").read_bytes()
+
+
+def test_parameters_changed_after_fit_do_not_change_predictions(path):
+    X, y, _ = blobs()
+    estimator = SSLDECClassifier(**SMALL, alpha=2.0).fit(X, y)
+    expected = estimator.predict_proba(X)
+    estimator.set_params(alpha=5.0, module__hidden_units=(3,))
+    again = saved_and_loaded(estimator, path)
+    assert_array_equal(again.predict_proba(X), expected)
+    assert again.alpha == 5.0
+
+
+@pytest.mark.parametrize("way", ["pickle", "joblib"])
+def test_pickle_and_joblib(way, tmp_path):
+    rng = np.random.RandomState(0)
+    X, y = rng.rand(24, 1, 8, 8).astype(np.float32), np.array([0, 1, -1] * 8)
+    estimator = SSLDECClassifier(**QUICK, n_estimators=2, module__width=0.05).fit(X, y)
+    if way == "pickle":
+        again = pickle.loads(pickle.dumps(estimator))
+    else:
+        joblib.dump(estimator, tmp_path / "model")
+        again = joblib.load(tmp_path / "model")
+    assert_same_estimator(again, estimator, X)
+
+
+# Parameters that are no data --------------------------------------------------------------------------------
+
+
+def test_own_augmentations_optimizers_and_module_classes_are_written(path):
+    X, y, _ = blobs()
+    noise = augment.Compose(
+        augment.GaussianNoise(torch.tensor([0.1, 0.2]), final_share=0.5), augment.GaussianNoise(0.1)
+    )
+    estimator = SSLDECClassifier(
+        **SMALL, module=MLP, augment=noise, optimizer=torch.optim.SGD, optimizer__momentum=0.5, lr=1e-3,
+        pretrain_lr=(1e-2, 1e-3), class_prior=np.array([0.2, 0.3, 0.5]),
+    ).fit(X, y)  # fmt: skip
+    again = saved_and_loaded(estimator, path)
+    assert_same_estimator(again, estimator, X)
+    assert_array_equal(again.fit(X, y).predict_proba(X), estimator.predict_proba(X))
+
+
+def test_what_is_no_data_is_named_and_can_be_passed_again(path):
+    X, y, _ = blobs()
+    others = {"augment": torch.nn.functional.relu, "callbacks": [("timer", EpochTimer())]}
+    estimator = SSLDECClassifier(**SMALL, **others).fit(X, y)
+    estimator.note_ = object()
+    with pytest.warns(
+        UserWarning, match="written without augment, callbacks, note_, which have no form as data"
+    ):
+        save(estimator, path)
+    with pytest.warns(UserWarning, match="written without augment, callbacks.*fit has the default"):
+        again = load(path)
+    assert (again.augment, again.callbacks) == ("auto", None)
+    assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
+    assert load(path, **others).get_params()["augment"] is others["augment"]
+
+
+class Embedding(nn.Module):
+    def __init__(self, n_hidden=8, activation=nn.ReLU, scale=None):
+        super().__init__()
+        self.scale = scale
+        self.layers = nn.Sequential(nn.LazyLinear(n_hidden), nn.BatchNorm1d(n_hidden), activation())
+        self.register_buffer("unsaved", torch.ones(1), persistent=False)
+
+    def forward(self, x):
+        z = self.layers(x) * self.unsaved
+        return z if self.scale is None else self.scale(z)
+
+
+def test_own_module_class_is_passed_or_named_by_the_caller(path):
+    X, y, _ = blobs()
+    estimator = SSLDECClassifier(Embedding, **QUICK, module__n_hidden=5, module__activation=nn.Tanh).fit(X, y)
+    save(estimator, path)
+    with pytest.raises(ValueError, match=r"networks are made of .*test_persistence\.Embedding; pass"):
+        load(path)
+    assert_same_estimator(load(path, module=Embedding), estimator, X)
+    assert_same_estimator(load(path, module=f"{__name__}.Embedding"), estimator, X)
+    with pytest.raises(ValueError, match=r"weights are not those of the module: .* shape"):
+        load(path, module=Embedding, module__n_hidden=6)
+    with pytest.raises(ValueError, match="module must be an import path"):
+        load(path, module="Embedding")
+
+
+def test_parameters_of_a_module_that_are_no_data_are_asked_for(path):
+    X, y, _ = blobs()
+    estimator = SSLDECClassifier(Embedding, **QUICK, module__scale=torch.tanh).fit(X, y)
+    with pytest.warns(UserWarning, match="written without module__scale"):
+        save(estimator, path)
+    with pytest.raises(ValueError, match="could not hold module__scale; pass it again"):
+        load(path, module=Embedding)
+    assert_same_estimator(load(path, module=Embedding, module__scale=torch.tanh), estimator, X)
+
+
+def test_module_instance(path):
+    X, y, _ = blobs()
+    instance = MLP((2,), 3, hidden_units=(5,))
+    estimator = SSLDECClassifier(instance, **QUICK).fit(X, y)
+    save(estimator, path)
+    with pytest.raises(ValueError, match="MLP"):
+        load(path)
+    before = copy.deepcopy(instance.state_dict())
+    again = load(path, module=instance)
+    assert_same_estimator(again, estimator, X)
+    assert all(torch.equal(instance.state_dict()[name], value) for name, value in before.items())
+
+
+def test_what_cannot_be_saved(fitted, path):
+    class Own(SSLDECClassifier):
+        pass
+
+    with pytest.raises(NotFittedError):
+        save(SSLDECClassifier(), path)
+    with pytest.raises(TypeError, match="got Pipeline"):
+        save(make_pipeline(fitted), path)
+    with pytest.raises(TypeError, match="got Own"):
+        save(Own(), path)
+    assert not path.exists()
+
+
+# Devices, versions, the caller's world ---------------------------------------------------------------------
+
+
+def resealed(path, change):
+    """Change the content of a file, with a checksum that is right again."""
+    content, tensors = container.unseal(path.read_bytes())
+    change(content, tensors)
+    path.write_bytes(
+        container.seal({k: v for k, v in content.items() if k not in ("sha256", "format")}, tensors)
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_file_from_a_gpu_loads_on_the_cpu(fitted, path):
+    X, _, _ = blobs()
+    save(fitted, path)
+    resealed(path, lambda content, _: content.update(device="cuda:0"))
+    with pytest.warns(UserWarning, match="written on 'cuda:0', which is not there"):
+        again = load(path)
+    assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    assert load(path, device="cpu").device == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_trained_on_cuda_and_loaded_on_the_cpu(path):
+    X, y, _ = blobs()
+    estimator = SSLDECClassifier(**{**SMALL, "device": "cuda"}).fit(X, y)
+    save(estimator, path)
+    assert_array_equal(load(path).predict_proba(X), estimator.predict_proba(X))
+    on_cpu = load(path, device="cpu")
+    assert on_cpu.nets_[0].module_.head.centers.device.type == "cpu"
+    np.testing.assert_allclose(on_cpu.predict_proba(X), estimator.predict_proba(X), atol=1e-5)
+
+
+def test_other_versions(fitted, path, monkeypatch):
+    save(fitted, path)
+    resealed(path, lambda content, _: content["versions"].update(torch="1.13.1", skorch="0.15.0"))
+    with pytest.warns(UserWarning, match=r"written with torch 1.13.1 \(here 2.*skorch 0.15.0"):
+        load(path)
+    monkeypatch.setattr(container, "FORMAT", 2)
+    save(fitted, path)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="has format 2, and this version knows formats up to 1; update"):
+        load(path)
+
+
+def test_callers_world_is_untouched(fitted, path):
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    saved_and_loaded(fitted, path)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.tensor(0.0).device.type == "cpu"
+
+
+# Broken and hostile files -----------------------------------------------------------------------------------
+
+
+def test_a_good_file_survives_a_failed_save(fitted, path, monkeypatch):
+    save(fitted, path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save(fitted, path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_missing_file_is_a_missing_file(path):
+    with pytest.raises(FileNotFoundError):
+        load(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("code ran",))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"1234567", b"\xff" * 100, b"PK\x03\x04" + bytes(100), pickle.dumps([1, 2]), pickle.dumps(Bomb())],
+)
+def test_other_files_are_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"model.safetensors cannot be loaded: it is"):
+        load(path)
+
+
+def test_other_safetensors_files_are_refused(path):
+    import safetensors.torch
+
+    safetensors.torch.save_file({"weight": torch.ones(3)}, path)
+    with pytest.raises(ValueError, match="damaged, or was not written by sklearn_ssldec"):
+        load(path)
+
+
+def mutated(data, rng):
+    """Flip a bit, cut, drop, double or overwrite a stretch: one accident that changes the data."""
+    start, stop = sorted(rng.integers(0, len(data) + 1, size=2))
+    how = rng.integers(5)
+    if how == 0:
+        start = min(start, len(data) - 1)
+        return data[:start] + bytes([data[start] ^ (1 << rng.integers(8))]) + data[start + 1 :]
+    if how == 1:
+        return data[:start]
+    if how == 2:
+        return data[:start] + data[stop:]
+    if how == 3:
+        return data[:stop] + data[start:]
+    return data[:start] + rng.bytes(min(8, stop - start)) + data[min(start + 8, stop) :]
+
+
+N_CASES = int(os.environ.get("SSLDEC_FUZZ", "80"))  # `make fuzz` runs many more
+
+
+def test_damage_is_always_noticed(fitted, path):
+    save(fitted, path)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(N_CASES):
+        broken = mutated(data, rng)
+        if broken == data:
+            continue
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="cannot be loaded"):
+            load(path)
+
+
+def places(node, found):
+    """Collect every (container, key) of nested JSON."""
+    for key in range(len(node)) if isinstance(node, list) else list(node):
+        found.append((node, key))
+        if isinstance(node[key], (list, dict)):
+            places(node[key], found)
+    return found
+
+
+ODD = [
+    None, True, 0, -1, 10**12, 10**400, 1e308, "", "\x00", "__class__", "cpu", "meta", "os.system", [], {},
+    [[]], {"!": "class", "name": "os.system"}, {"!": "class", "name": "torch.optim.SGD"}, {"!": "unheard of"},
+    {"!": "object", "class": "Compose", "parameters": {"augmentations": [1]}}, {"!": "float", "value": "nan"},
+    {"!": "array", "dtype": "float32", "name": "attributes.label_distributions_"},
+    {"!": "device", "name": "cuda"}, {"!": "tuple", "items": [10**9, 10**9]},
+    {"!": "dict", "keys": [[]], "values": [1]},
+]  # fmt: skip
+
+
+def forged(content, tensors, rng):
+    """Replace, drop or rename a few pieces of the content, or exchange tensors."""
+    for _ in range(rng.integers(1, 4)):
+        found = places(content, [])
+        node, key = found[rng.integers(len(found))]
+        how = rng.integers(6)
+        if how == 0 and isinstance(node, dict):
+            names = ["predict", "__class__", "_kwargs", "x", "!", "classes_", "device"]
+            node[names[rng.integers(len(names))]] = node.pop(key)
+        elif how == 1:
+            node.pop(key)
+        elif how == 2:
+            other = found[rng.integers(len(found))]
+            node[key] = copy.deepcopy(other[0][other[1]])
+        elif how == 3:
+            one, other = rng.choice(sorted(tensors), 2)
+            tensors[one], tensors[other] = tensors[other].clone(), tensors[one].clone()
+        else:
+            node[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_forged_files_are_refused_or_harmless(fitted, path, monkeypatch):
+    """With the checksum right: a ValueError, or an estimator that holds data of this library's types."""
+    save(fitted, path)
+    original = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(N_CASES):
+        content, tensors = container.unseal(original)
+        forged(content, tensors, rng)
+        data = {k: v for k, v in content.items() if k not in ("sha256", "format")}
+        try:
+            path.write_bytes(container.seal(data, tensors))
+        except ValueError:  # integers of more digits than Python writes
+            continue
+        with contextlib.suppress(ValueError):
+            assert type(load(path)).__name__ in ESTIMATORS
+
+
+def test_deep_nesting_is_refused(fitted, path):
+    save(fitted, path)
+    deep = "[" * 100_000 + "]" * 100_000
+
+    def nest(content, tensors):
+        content["attributes"]["deep_"] = "DEEP"
+
+    content, tensors = container.unseal(path.read_bytes())
+    nest(content, tensors)
+    text = json.dumps(content, separators=(",", ":")).replace('"DEEP"', deep)
+    import safetensors.torch
+
+    path.write_bytes(safetensors.torch.save(tensors, {container.HEADER_KEY: text}))
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load(path)
+
+
+def test_sizes_without_weights_take_no_memory(fitted, path):
+    save(fitted, path)
+    huge = {"!": "tuple", "items": [10**6, 10**6]}  # 4 TB
+    resealed(path, lambda content, _: content["nets"][0]["kwargs"].update(hidden_units=huge))
+    with pytest.raises(ValueError, match="weights are not those of the module"):
+        load(path)
+
+
+def test_baselines_are_all_there():
+    public = {
+        name
+        for name, value in vars(baselines).items()
+        if isinstance(value, type) and issubclass(value, SSLDECClassifier) and not name.startswith("_")
+    }
+    assert public == set(ESTIMATORS)
