@@ -236,11 +236,11 @@ class SSLDECNet(NeuralNet):
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
         chosen = X if rows is None else X[rows.to(X.device)]
-        return self._forward_batches(chosen, self._predicting()).exp()
+        return self._forward_batches(chosen, self.predicting()).exp()
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""
-        return self._forward_batches(X, self._predicting().embedding)
+        return self._forward_batches(X, self.predicting().embedding)
 
     def keep_average(self) -> None:
         """Take the averaged weights for good, when training is over."""
@@ -249,7 +249,8 @@ class SSLDECNet(NeuralNet):
             del self.averaged_
             self.ema_decay = 0.0
 
-    def _predicting(self) -> Any:
+    def predicting(self) -> Any:
+        """Return the network that predicts: the averaged one, if there is an average."""
         return self.averaged_.module if self.ema_decay > 0 else self.module_
 
     def threads(self) -> AbstractContextManager:
@@ -257,7 +258,7 @@ class SSLDECNet(NeuralNet):
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
     def _forward_batches(self, X: Tensor, function: nn.Module, n_rows: int = 512) -> Tensor:
-        self._predicting().eval()
+        self.predicting().eval()
         outputs = []
         with torch.no_grad():
             for start in range(0, len(X), n_rows):

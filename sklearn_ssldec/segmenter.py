@@ -34,11 +34,12 @@ class SSLDECSegmenter(BaseVoxelwise):
         :class:`~sklearn_ssldec.networks.DenseNet2D`: the paper's on a CUDA GPU, else with 0.3 of its filters
         and dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
         it takes them. An instance is copied: training starts from its weights.
-    alpha : float, default=1.0
-        Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1.
+    alpha : float, default=10.0
+        Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1, whose heavy tails never let a
+        voxel be assigned with confidence.
     n_estimators : int, default=1
         Number of networks, trained from different seeds, whose probabilities are averaged.
-    pretrain_epochs : int, default=25
+    pretrain_epochs : int, default=40
         Epochs of supervised pre-training on patches around labeled voxels. The paper has 100, of all patches.
     max_iter : int, default=10
         The largest number of iterations; 0 is the supervised-only model, the paper's lower bound.
@@ -172,9 +173,9 @@ class SSLDECSegmenter(BaseVoxelwise):
         self,
         module: Any = "auto",
         *,
-        alpha: float = 1.0,
+        alpha: float = 10.0,
         n_estimators: int = 1,
-        pretrain_epochs: int = 25,
+        pretrain_epochs: int = 40,
         max_iter: int = 10,
         tol: float = 1e-3,
         n_iter_no_change: int = 3,

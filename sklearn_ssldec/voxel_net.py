@@ -215,7 +215,7 @@ class VoxelNet(SSLDECNet):
 
     def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
-        network = self._predicting().eval()
+        network = self.predicting().eval()
         for corner, size in tiles(X.shape(volume), self.largest_tile()):
             outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
             outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
@@ -240,7 +240,7 @@ class VoxelNet(SSLDECNet):
             nonlocal largest
             largest = max(largest, output.numel() + sum(each.numel() for each in inputs))
 
-        network = self._predicting().eval()
+        network = self.predicting().eval()
         leaves = [layer for layer in network.modules() if not list(layer.children())]
         handles = [leaf.register_forward_hook(measure) for leaf in leaves]
         channels = next(p for p in network.parameters() if p.ndim > 2).shape[1]

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _results import Results
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
+from sklearn_ssldec.voxel_net import VoxelNet
 
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
+
+
+class KeepSupervised(Callback):
+    """Keep the network as it is after pre-training, which is that of ``max_iter=0`` with the same seed.
+
+    The lower bound then needs no fit of its own.
+    """
+
+    def __init__(self, pretrain_epochs: int) -> None:
+        self.pretrain_epochs = pretrain_epochs
+
+    def on_epoch_end(self, net: VoxelNet, **kwargs: object) -> None:
+        """Copy the weights that the net predicts with."""
+        if len(net.history) == self.pretrain_epochs:
+            self.weights_ = copy.deepcopy(net.predicting().state_dict())
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,6 @@ class Draw:
 def methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
     """Return the segmenters to compare: the same network, the same settings."""
     return {
-        LOWER: SSLDECSegmenter(**{**parameters, "max_iter": 0}),
         PSEUDO: PseudoLabelSegmenter(**parameters),
         SSLDEC: SSLDECSegmenter(**parameters),
         HIGHER: SSLDECSegmenter(**{**parameters, "max_iter": 0}),
@@ -55,21 +73,35 @@ def run_one(
     n_labeled: int,
     after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]],
     draw: int,
-) -> dict[str, float]:
-    """Fit one segmenter on one draw; return its Dice scores on the test volumes."""
+) -> dict[str, dict[str, float]]:
+    """Fit a segmenter on one draw; return its Dice scores on test scans, of SSLDEC also its lower bound's."""
     data = load(n_labeled, draw)
+    keep = KeepSupervised(segmenter.pretrain_epochs)
+    segmenter.set_params(callbacks=[keep], random_state=draw)
     y = data.truth if method == HIGHER else data.y
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="y has no unlabeled voxel")
-        segmenter.set_params(random_state=draw).fit(data.X, y)
+        segmenter.fit(data.X, y)
     seconds = time.perf_counter() - start
+    scores = {method: {**_score(segmenter, data, after), "seconds": seconds}}
+    if method == SSLDEC:
+        net = segmenter.nets_[0]
+        net.module_.load_state_dict(net.callbacks_[0][1].weights_)
+        supervised = segmenter.history_[0]["seconds"]
+        scores[LOWER] = {**_score(segmenter, data, after), "seconds": supervised}
+    return scores
+
+
+def _score(
+    segmenter: SSLDECSegmenter, data: Draw, after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]]
+) -> dict[str, float]:
     labels = [int(label) for label in segmenter.classes_ if label != 0]
     predicted = after(data, segmenter.predict(data.X_test))
     scores = dice_score(data.y_test, predicted, labels=labels, average=None)
     each = {f"dice_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
-    return {"dice": float(np.mean(scores)), **each, "seconds": seconds}
+    return {"dice": float(np.mean(scores)), **each}
 
 
 def run(
@@ -82,24 +114,27 @@ def run(
     after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]] = lambda data, predicted: predicted,
 ) -> None:
     """Run what is not finished yet, `n_jobs` fits at a time; `after` is done to predicted label maps."""
-    todo = {
-        (row(method, n), draw): (method, n)
+    todo = [
+        (draw, n, method)
         for draw in range(n_draws)
         for n in n_labeled
         for method in segmenters
         if not results.has(row(method, n), draw)
-    }
+    ]
     finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        delayed(_run_named)(name, draw, method, segmenters[method], load, n, after)
-        for (name, draw), (method, n) in todo.items()
+        delayed(_run_named)(draw, n, method, segmenters[method], load, n, after) for draw, n, method in todo
     )
-    for name, draw, values in tqdm(finished, total=len(todo)):
-        results.add(name, draw, **values)
-        tqdm.write(f"{name}, draw {draw}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()))
+    for draw, n, scores in tqdm(finished, total=len(todo)):
+        for method, values in scores.items():
+            results.add(row(method, n), draw, **values)
+            listed = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+            tqdm.write(f"{row(method, n)}, draw {draw}: {listed}")
 
 
-def _run_named(name: str, draw: int, method: str, *arguments: object) -> tuple[str, int, dict[str, float]]:
-    return name, draw, run_one(method, *arguments, draw)
+def _run_named(
+    draw: int, n: int, method: str, *arguments: Any
+) -> tuple[int, int, dict[str, dict[str, float]]]:
+    return draw, n, run_one(method, *arguments, draw)
 
 
 def table(results: Results, n_labeled: list[int], names: dict[str, str], command: str, notes: str) -> str:

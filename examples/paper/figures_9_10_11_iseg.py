@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from _results import Results
-from _segmentation import HIGHER, LOWER, PSEUDO, SSLDEC, Draw, methods, parser, run, table
+from _segmentation import PSEUDO, SSLDEC, Draw, methods, parser, run, table
 
 from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.scans import load_iseg2017, mask_slices, separate_background
@@ -130,7 +130,7 @@ def main() -> None:
     chosen = methods(device=arguments.device)
     run(
         results,
-        {method: chosen[method] for method in arguments.methods or (LOWER, PSEUDO, SSLDEC, HIGHER)},
+        {method: chosen[method] for method in arguments.methods or chosen},
         partial(load, arguments.data),
         arguments.labels,
         arguments.draws,
