@@ -31,7 +31,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         The network that maps patches of shape (n, n_channels, \*spatial) to embeddings of shape (n,
         embedding_size, \*spatial), possibly smaller by the same number of voxels on both sides of an axis;
         the clustering layer is put on top of it. "auto" is :class:`~sklearn_ssldec.networks.DenseNet3D` or
-        :class:`~sklearn_ssldec.networks.DenseNet2D`: the paper's on a CUDA GPU, else with 0.3 of its filters
+        :class:`~sklearn_ssldec.networks.DenseNet2D`: the paper's on a CUDA GPU, else with 0.32 of its filters
         and dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
         it takes them. An instance is copied: training starts from its weights.
     alpha : float, default=10.0
@@ -41,7 +41,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         Number of networks, trained from different seeds, whose probabilities are averaged.
     pretrain_epochs : int, default=40
         Epochs of supervised pre-training on patches around labeled voxels. The paper has 100, of all patches.
-    max_iter : int, default=10
+    max_iter : int, default=6
         The largest number of iterations; 0 is the supervised-only model, the paper's lower bound.
     tol : float, default=1e-3
         Share of the voxels whose predicted class may change in an iteration that counts as calm.
@@ -64,10 +64,10 @@ class SSLDECSegmenter(BaseVoxelwise):
         Share of each class among all voxels, in the order of `classes_`; "labeled" takes the shares of the
         labeled voxels, which is right for whole volumes and slices, and wrong for scribbles. None is the
         paper's eq. 2, which pulls all classes towards the same size.
-    frequency : {"hard", "soft"}, default="hard"
-        How the frequencies :math:`f_j` of eq. 2 are counted: from the predicted classes, or as the paper does
-        by the sum of the soft assignments, which the heavy tails of Student's t make several times too high
-        for small structures.
+    frequency : {"soft", "hard"}, default="soft"
+        How the frequencies :math:`f_j` of eq. 2 are counted: by the sum of the soft assignments, as in the
+        paper, or from the predicted classes. With ``alpha=1`` the heavy tails of Student's t make soft
+        frequencies several times too high for small structures; "hard" is better there.
     augment : "auto", callable or None, default="auto"
         What each batch of patches goes through. "auto" rotates by up to 15 degrees, scales by up to 0.15 and
         shears by up to 0.1, changes contrast and brightness by up to 0.2, and adds noise of 0.1. None turns
@@ -79,11 +79,11 @@ class SSLDECSegmenter(BaseVoxelwise):
         Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto" is
         (3e-3, 3e-4). The paper has (1e-3, 1e-4).
     lr : float, tuple of two floats or "auto", default="auto"
-        Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (1e-3, 1e-4). The
+        Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (2e-3, 2e-4). The
         paper has 1e-4.
     batch_size : int or "auto", default="auto"
         Patches a batch. "auto" is 4.
-    min_batches : int, default=32
+    min_batches : int, default=64
         Least number of batches an iteration.
     patch_size : int, tuple of int or "auto", default="auto"
         Sides of the training patches. "auto" is the paper's 27 in three dimensions, 64 in two.
@@ -176,7 +176,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         alpha: float = 10.0,
         n_estimators: int = 1,
         pretrain_epochs: int = 40,
-        max_iter: int = 10,
+        max_iter: int = 6,
         tol: float = 1e-3,
         n_iter_no_change: int = 3,
         labeled_threshold: float = 0.8,
@@ -184,13 +184,13 @@ class SSLDECSegmenter(BaseVoxelwise):
         labeled_weight: float = 1.0,
         balance: float = 0.5,
         class_prior: Any = "labeled",
-        frequency: str = "hard",
+        frequency: str = "soft",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
         pretrain_lr: float | tuple[float, float] | str = "auto",
         lr: float | tuple[float, float] | str = "auto",
         batch_size: int | str = "auto",
-        min_batches: int = 32,
+        min_batches: int = 64,
         patch_size: int | Sequence[int] | str = "auto",
         patches_per_epoch: int = 128,
         tile_size: int | str = "auto",

@@ -108,17 +108,19 @@ def run(
     results: Results,
     segmenters: dict[str, SSLDECSegmenter],
     load: Callable[[int, int], Draw],
-    n_labeled: list[int],
+    rows: list[tuple[int, str]],
     n_draws: int,
     n_jobs: int,
     after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]] = lambda data, predicted: predicted,
 ) -> None:
-    """Run what is not finished yet, `n_jobs` fits at a time; `after` is done to predicted label maps."""
+    """Run the rows, (n_labeled, method), that are not finished yet, `n_jobs` fits at a time, draw by draw.
+
+    `after` is done to predicted label maps.
+    """
     todo = [
         (draw, n, method)
         for draw in range(n_draws)
-        for n in n_labeled
-        for method in segmenters
+        for n, method in rows
         if not results.has(row(method, n), draw)
     ]
     finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(

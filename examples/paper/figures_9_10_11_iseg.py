@@ -10,7 +10,7 @@ slices of the labeled scans. Finished draws are kept, so that the run can be int
 from __future__ import annotations
 
 import os
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,6 @@ N_TEST, STEP = 5, 5
 TISSUES = {"dice_250": "WM", "dice_150": "GM", "dice_10": "CSF"}
 
 
-@lru_cache(maxsize=1)
 def read(folder: Path | None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
     """Return images of shape (2, *spatial) and their label maps, with the background merged with CSF."""
     if folder is not None:
@@ -130,9 +129,9 @@ def main() -> None:
     chosen = methods(device=arguments.device)
     run(
         results,
-        {method: chosen[method] for method in arguments.methods or chosen},
+        chosen,
         partial(load, arguments.data),
-        arguments.labels,
+        [(n, method) for n in arguments.labels for method in arguments.methods or chosen],
         arguments.draws,
         arguments.n_jobs,
         after=background_apart,

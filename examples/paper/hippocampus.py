@@ -9,7 +9,7 @@ all training scans (higher bound). Finished draws are kept, so that the run can 
 from __future__ import annotations
 
 import os
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,11 @@ from _segmentation import HIGHER, Draw, methods, parser, run, table
 from sklearn_ssldec.scans import load_decathlon
 
 N_UNLABELED, N_TEST = 60, 30
-read = lru_cache(maxsize=1)(load_decathlon)
 
 
 def load(folder: Path, n_labeled: int, draw: int) -> Draw:
     """Split the scans; the test scans and the unlabeled ones are the same however many are labeled."""
-    data = read(folder)
+    data = load_decathlon(folder)
     order = np.random.RandomState(draw).permutation(len(data.images))
     test, rest = order[:N_TEST], order[N_TEST:]
     labeled, unlabeled = rest[:n_labeled], rest[-N_UNLABELED:]
@@ -47,17 +46,10 @@ def main() -> None:
     protocol = {"data": "Decathlon Task04", "unlabeled": N_UNLABELED, "test": N_TEST}
     results = Results(arguments.output, "Hippocampus: Dice in %, 60 unlabeled scans", protocol)
     chosen = methods(device=arguments.device)
-    chosen = {name: chosen[name] for name in arguments.methods or chosen}
-    higher = {HIGHER: chosen.pop(HIGHER)} if HIGHER in chosen else {}
-    for segmenters, n_labeled in ((chosen, arguments.labels), (higher, [0])):
-        run(
-            results,
-            segmenters,
-            partial(load, arguments.data),
-            n_labeled,
-            arguments.draws,
-            arguments.n_jobs,
-        )
+    names = arguments.methods or list(chosen)
+    rows = [(n, name) for n in arguments.labels for name in names if name != HIGHER]
+    rows += [(0, HIGHER)] if HIGHER in names else []
+    run(results, chosen, partial(load, arguments.data), rows, arguments.draws, arguments.n_jobs)
     notes = (
         "Default settings. A draw is the choice of test, labeled and unlabeled scans, and the seed of the "
         "networks. Left and right hippocampus of one person may be two scans."
