@@ -61,7 +61,7 @@ def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
     estimator : SSLDECClassifier or one of the baselines
         A fitted estimator.
     path : str or path-like
-        The file, by custom ``*.safetensors``.
+        The file, by convention ``*.safetensors``.
 
     Warns
     -----
@@ -184,7 +184,7 @@ def load(
     try:
         estimator = _decode(*unseal(data), given, notes)
     except Exception as error:  # a file may be wrong in more ways than one can list
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        reason = f"{error} is missing in it, or not known here" if isinstance(error, KeyError) else error
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     for note in notes:
         warnings.warn(f"{os.fspath(path)} {note}", stacklevel=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 import warnings
 
@@ -20,7 +21,7 @@ def resident() -> float:
     """Return the memory that this process has now, in MiB (Linux)."""
     gc.collect()
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / MIB
+        return int(file.read().split()[1]) * resource.getpagesize() / MIB
 
 
 def main(n_fits: int) -> None:
@@ -41,11 +42,10 @@ def main(n_fits: int) -> None:
             )
             clf.fit(data, y).predict(data)
             memory.append(resident())
-        half = memory[N_WARM:]
-        slope = np.polyfit(np.arange(len(half)), half, 1)[0]
+        after_warming = np.array_split(memory[N_WARM:], 4)
+        quarters = ", ".join(f"{quarter[-1]:.1f}" for quarter in after_warming)
         print(
-            f"{name}: {half[0]:.1f} MiB after {N_WARM + 1} fits, {half[-1]:.1f} after {N_WARM + n_fits}, "
-            f"largest {max(half):.1f}; {1024 * slope:+.1f} KiB a fit",
+            f"{name}: {memory[N_WARM]:.1f} MiB after {N_WARM + 1} fits; at the quarters {quarters}",
             flush=True,
         )
 
