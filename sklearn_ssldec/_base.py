@@ -54,6 +54,7 @@ class BaseSSLDEC(BaseEstimator):
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), tuple],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "min_batches": [Interval(Integral, 1, None, closed="left")],
+        "target_views": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "ema_decay": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "input_shape": [tuple, list, None],
         "unlabeled_label": [Integral, str, None],
@@ -179,6 +180,8 @@ class BaseSSLDEC(BaseEstimator):
             **chosen,
         )
         settings = replace(settings, **self._changed_settings())
+        if self.augment is None:  # all views would be the same
+            settings = replace(settings, target_views=0)
         if labels.labeled.all():
             settings = replace(settings, max_iter=0)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)

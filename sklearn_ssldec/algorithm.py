@@ -45,6 +45,9 @@ class Model(Protocol):
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of `rows` of `X`, or of all (eq. 1)."""
 
+    def augmented_assignment(self, X: Any) -> Tensor:
+        """Return Q of a random augmentation of each sample of `X`."""
+
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
 
@@ -77,6 +80,8 @@ class Settings:
         `min_share` of `balanced_subset`; None trains on all samples.
     min_batches : int
         Least number of batches an iteration: further subsets are drawn where one gives fewer.
+    target_views : int
+        The targets come from the mean of Q and of the predictions for so many augmentations of each sample.
     target : callable
         Q of all samples to P: `target_distribution`, or what a baseline does in its place.
     """
@@ -92,6 +97,7 @@ class Settings:
     labeled_weight: float
     balance: float | None
     min_batches: int
+    target_views: int = 0
     target: Callable[[Tensor], Tensor] = target_distribution
     class_mean: bool = False
 
@@ -215,17 +221,20 @@ def ssldec(
             _linear(settings.lr, outcome.n_iter, settings.max_iter),
             progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
         )
-        # P <- target_distribution(Q), defined in (2)
+        # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
+        if settings.target_views > 0:
+            views = (M.augmented_assignment(X) for _ in range(settings.target_views))
+            Q = sum(views, Q) / (settings.target_views + 1)
         P = settings.target(Q)
+        counted_as = hard_assignment(Q)
         del Q  # of many voxels, P is large enough
 
         # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
         # for it, with their labels: without them the subset would be empty and the cycle idle.
-        absent = _absent(predicted, n_classes)
+        absent = _absent(counted_as, n_classes)
         stand_in = L[torch.isin(labels, absent)]
         P[stand_in] = Y[stand_in].to(P.dtype)
-        counted_as = predicted.clone()
-        counted_as[stand_in] = labels[torch.isin(labels, absent)].to(predicted.dtype)
+        counted_as[stand_in] = labels[torch.isin(labels, absent)].to(counted_as.dtype)
 
         # M <- train_model(P'), for 1 epoch
         n_batches = 0

@@ -144,7 +144,7 @@ class SupervisedClassifier(_SoftmaxClassifier):
 
     unused_parameters = (
         *_SoftmaxClassifier.unused_parameters, "max_iter", "tol", "n_iter_no_change", "labeled_threshold",
-        "max_labeled_epochs", "labeled_weight", "balance", "lr", "min_batches",
+        "max_labeled_epochs", "labeled_weight", "balance", "lr", "min_batches", "target_views",
     )  # fmt: skip
 
     def _changed_settings(self) -> dict[str, Any]:
@@ -155,7 +155,8 @@ class PseudoLabelClassifier(_SoftmaxClassifier):
     """Pseudo-labeling (Lee, 2013): the predicted classes are the targets of the next iteration.
 
     The paper's "pseudo model": its network and its loop, without the clustering layer and without the target
-    distribution. Its parameters are those of :class:`SSLDECClassifier`.
+    distribution. Its parameters are those of :class:`SSLDECClassifier`; "auto" is 0 `target_views`, as in the
+    original.
 
     Examples
     --------
@@ -167,6 +168,9 @@ class PseudoLabelClassifier(_SoftmaxClassifier):
     >>> bool(clf.score(X, truth) > 0.8)
     True
     """
+
+    def _changed_settings(self) -> dict[str, Any]:
+        return {"target_views": 0} if self.target_views == "auto" else {}
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return hard_labels
@@ -193,11 +197,11 @@ class PiModelClassifier(_SoftmaxClassifier):
 
     unused_parameters = (
         *_SoftmaxClassifier.unused_parameters,
-        "labeled_threshold", "max_labeled_epochs", "labeled_weight", "balance",
+        "labeled_threshold", "max_labeled_epochs", "labeled_weight", "balance", "target_views",
     )  # fmt: skip
 
     def _changed_settings(self) -> dict[str, Any]:
-        return {"labeled_threshold": 0.0, "labeled_weight": 1.0, "balance": None}
+        return {"labeled_threshold": 0.0, "labeled_weight": 1.0, "balance": None, "target_views": 0}
 
     _net_class = PiNet
 

@@ -42,8 +42,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     alpha : float, default=1.0
         Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1.
     n_estimators : int, default=1
-        Number of networks, trained from different seeds, whose probabilities are averaged. The paper has 5
-        for images.
+        Networks, trained from different seeds, whose probabilities are averaged. The paper has 5 for images.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for images
         as many as make 2000 batches (1000 with fewer than 16 pixels a side).
@@ -78,29 +77,30 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         sheared by up to 0.15, and shifted by up to 0.12 of their side. The paper has
         ``RandomTranslation(1)``. None turns it off. See :mod:`sklearn_ssldec.augment`.
     optimizer : Optimizer class, default=torch.optim.Adam
-        As in the paper. Its ``weight_decay`` is 2e-4 on the kernels of dense and convolutional layers and 0
-        on all else, which is the paper's L2 regularisation, unless ``optimizer__weight_decay`` sets the
-        kernels' to another value.
+        As in the paper. Its ``weight_decay`` is 2e-4 on the kernels of dense and convolutional layers, the
+        paper's L2 regularisation, or ``optimizer__weight_decay``; 0 on all else.
     pretrain_lr : float, tuple of two floats or "auto", default="auto"
         Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto" is
-        (1e-2, 1e-3), for images (3e-3, 3e-4). The paper has (1e-3, 1e-4), which needs more steps than a small
-        data set gives.
+        (1e-2, 1e-3), for images (3e-3, 3e-4). The paper's (1e-3, 1e-4) takes more steps.
     lr : float, tuple of two floats or "auto", default="auto"
-        Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (1e-2, 1e-3), for
-        images (1e-3, 1e-4). The paper has 1e-4.
+        The same of the iterations, over `max_iter`. "auto" is (1e-2, 1e-3), for images (1e-3, 1e-4). The
+        paper has 1e-4.
     batch_size : int or "auto", default="auto"
         Samples a batch. "auto" is the paper's 128, for images 32.
     min_batches : int, default=8
         Least number of batches an iteration; where the balanced subset gives fewer, more subsets are drawn.
         The paper has 1: a single epoch on a single subset.
+    target_views : int or "auto", default="auto"
+        The targets come from the mean of Q and of the predictions for so many random augmentations of each
+        sample. "auto" is 0, the paper's, for images 4.
     ema_decay : float in [0, 1) or "auto", default="auto"
-        Decay, a step, of the moving average of the weights with which the network predicts; 0 predicts with
-        the weights themselves, as the paper does. "auto" is 0, for images 0.99.
+        Decay, a step, of the moving average of the weights with which the network predicts. "auto" is 0, the
+        paper's (the weights themselves), for images 0.99.
     input_shape : tuple of int or None, default=None
         Shape of one image, (n_channels, height, width) or (height, width), if X holds images as flat rows,
         as it does behind scikit-learn's scalers.
     unlabeled_label : int, str or None, default=-1
-        The value in `y` that marks an unlabeled sample. None: all are labeled.
+        Marks an unlabeled sample in `y`. None: all are labeled.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
     callbacks : list of skorch callbacks, "disable" or None, default=None
@@ -193,6 +193,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         lr: float | tuple[float, float] | str = "auto",
         batch_size: int | str = "auto",
         min_batches: int = 8,
+        target_views: int | str = "auto",
         ema_decay: float | str = "auto",
         input_shape: tuple[int, ...] | None = None,
         unlabeled_label: int | str | None = -1,
@@ -221,6 +222,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.lr = lr
         self.batch_size = batch_size
         self.min_batches = min_batches
+        self.target_views = target_views
         self.ema_decay = ema_decay
         self.input_shape = input_shape
         self.unlabeled_label = unlabeled_label

@@ -238,6 +238,11 @@ class SSLDECNet(NeuralNet):
         chosen = X if rows is None else X[rows.to(X.device)]
         return self._forward_batches(chosen, self.predicting()).exp()
 
+    def augmented_assignment(self, X: Tensor) -> Tensor:
+        """Return Q of a random augmentation of each sample of `X`, in eval mode."""
+        network = self.predicting()
+        return self._forward_batches(X, lambda batch: network(self.augmented(batch))).exp()
+
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""
         return self._forward_batches(X, self.predicting().embedding)
@@ -257,7 +262,7 @@ class SSLDECNet(NeuralNet):
         """Return a context with as many threads as pay for a network of this size."""
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
-    def _forward_batches(self, X: Tensor, function: nn.Module, n_rows: int = 512) -> Tensor:
+    def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
         self.predicting().eval()
         outputs = []
         with torch.no_grad():

@@ -55,6 +55,9 @@ class ScriptedModel:
         rows = torch.arange(len(samples)) if rows is None else rows
         return self.Qs[0][samples[rows, 0].long()]
 
+    def augmented_assignment(self, samples):
+        return self.views.pop(0)
+
     def set_schedule(self, lr, progress):
         self.calls.append(("schedule", lr, progress))
 
@@ -116,6 +119,27 @@ def test_small_subsets_are_drawn_again_until_there_are_enough_batches():
     model = ScriptedModel(soft(0, 1, 0, 0, 0, 0), batch_size=2)
     run(model, max_iter=1, min_batches=3, balance=None)  # three batches at once
     assert len(model.trained_on()) == 4
+
+
+def test_targets_come_from_the_mean_over_views():
+    model = ScriptedModel(soft(0, 1, 0, 1, 0, 1, certainty=0.6))
+    # The last sample looks like class 0 from two sides: (0.4 + 0.9 + 0.8) / 3 = 0.7.
+    model.views = [soft(0, 1, 0, 1, 0, 0, certainty=0.9), soft(0, 1, 0, 1, 0, 0, certainty=0.8)]
+    outcome = run(model, max_iter=1, target_views=2, balance=None)
+    mean = torch.full((6, 2), 0.0)
+    mean[[0, 2, 4]] = torch.tensor([2.3, 0.7]) / 3
+    mean[[1, 3]] = torch.tensor([0.7, 2.3]) / 3
+    mean[5] = torch.tensor([0.7, 0.3])
+    (_, index, P) = model.calls[-1]
+    assert_allclose(P, target_distribution(mean)[index], rtol=1e-5)
+    assert_allclose(outcome.Q, soft(0, 1, 0, 1, 0, 1, certainty=0.6))  # predictions are of the sample itself
+
+
+def test_subset_is_balanced_by_the_classes_that_the_targets_come_from():
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 0, certainty=0.6))
+    model.views = [soft(0, 1, 0, 1, 0, 1)]
+    run(model, max_iter=1, target_views=1)
+    assert model.trained_on()[-1] == [0, 1, 2, 3, 4, 5]
 
 
 def test_prior_enters_the_targets():

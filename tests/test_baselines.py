@@ -51,6 +51,7 @@ def test_supervised_classifier_does_not_look_at_unlabeled_samples(moons):
         (PseudoLabelClassifier, {"class_prior": [0.5, 0.5]}),
         (PiModelClassifier, {"balance": 0.0}),
         (TemporalEnsemblingClassifier, {"labeled_weight": 2.0}),
+        (TemporalEnsemblingClassifier, {"target_views": 4}),
     ],
 )
 def test_meaningless_parameters_are_refused(baseline, parameter, moons):
@@ -114,3 +115,26 @@ def test_pi_net_compares_two_augmented_predictions():
     batches.clear()
     net.train_epoch(X, P, rows[:2])
     assert batches == [2]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_pseudo_labels_come_from_the_images_themselves_unless_views_are_asked_for(monkeypatch):
+    X = np.random.RandomState(0).rand(24, 8, 8)
+    y = np.where(np.arange(24) < 4, np.arange(24) % 2, -1)
+    views = []
+    monkeypatch.setattr(
+        PseudoLabelClassifier._net_class,
+        "augmented_assignment",
+        lambda self, X: views.append(len(X)) or self.soft_assignment(X),
+    )
+    quick = {
+        "device": "cpu",
+        "pretrain_epochs": 2,
+        "max_iter": 1,
+        "labeled_threshold": 0,
+        "module__width": 0.05,
+    }
+    PseudoLabelClassifier(**quick).fit(X, y)
+    assert views == []
+    PseudoLabelClassifier(**quick, target_views=3).fit(X, y)
+    assert views == [24] * 3

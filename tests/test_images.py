@@ -98,6 +98,31 @@ def test_ema_decay(digits):
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
 
 
+def test_target_views(digits, fitted):
+    """The default for images augments each sample four times for the targets, and 0 does not."""
+    images, y, _ = digits
+    none, four, unaugmented, unaugmented_four = (
+        SSLDECClassifier(**QUICK, **SMALL_NET, **changes).fit(images, y)
+        for changes in (
+            {"target_views": 0},
+            {"target_views": 4},
+            {"target_views": 0, "augment": None},
+            {"target_views": 4, "augment": None},
+        )
+    )
+    assert_array_equal(four.predict_proba(images), fitted.predict_proba(images))
+    assert not np.allclose(none.predict_proba(images), four.predict_proba(images), atol=1e-4)
+    assert_array_equal(four.label_distributions_, four.predict_proba(images))  # of the images themselves
+    assert_array_equal(unaugmented_four.predict_proba(images), unaugmented.predict_proba(images))
+
+
+def test_views_are_made_with_the_averaged_weights_in_eval_mode(fitted, digits):
+    net, samples = fitted.nets_[0], torch.zeros(40, 1, 8, 8)  # blank images, which no augmentation changes
+    torch.testing.assert_close(net.augmented_assignment(samples), net.soft_assignment(samples))
+    images = torch.from_numpy(np.float32(digits[0][:, None]))
+    assert not torch.allclose(net.augmented_assignment(images), net.soft_assignment(images), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("shape", "input_shape", "message"),
     [

@@ -33,6 +33,7 @@ PAPER = {
     "labeled_weight": 0.0,
     "balance": 0.0,
     "min_batches": 1,
+    "target_views": 0,
     "ema_decay": 0.0,
     "max_iter": 100,
     "augment": RandomTranslation(1),
