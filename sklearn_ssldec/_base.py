@@ -37,7 +37,7 @@ class BaseSSLDEC(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "module": [StrOptions({"auto"}), type, nn.Module, callable],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "pretrain_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
@@ -130,7 +130,7 @@ class BaseSSLDEC(BaseEstimator):
     _voxelwise: ClassVar[bool] = False
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha)
+        return ClusteringLayer(n_classes, n_features, self.alpha_)
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return partial(target_distribution, prior=prior)
@@ -158,9 +158,10 @@ class BaseSSLDEC(BaseEstimator):
     def _fit_members(self, X: Any, labels: EncodedLabels) -> list[tuple[SSLDECNet, Outcome]]:
         """Train `n_estimators` networks from different seeds (section IV-A)."""
         auto = self._choose_auto(X)
+        self.alpha_ = auto.alpha if isinstance(self.alpha, str) else self.alpha
         chosen = {
             name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
-            for name in ("max_iter", "labeled_weight", "pretrain_lr", "lr", "batch_size", "ema_decay")
+            for name in auto.training
         }
         of_net = {name: chosen.pop(name) for name in ("batch_size", "ema_decay")}
         chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])

@@ -48,7 +48,7 @@ class BaseVoxelwise(BaseSSLDEC):
         return choose_auto_voxels(self.n_dims_, resolve_device(self.device))
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha, axis=1)
+        return ClusteringLayer(n_classes, n_features, self.alpha_, axis=1)
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return partial(target_distribution, prior=prior, frequency=self.frequency)

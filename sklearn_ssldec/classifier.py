@@ -39,8 +39,8 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         with 1/8 of its filters (1/4 for fewer than 16 pixels a side), 2 convolutions a block, dropout 0.1.
         A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An
         instance is copied: training starts from its weights.
-    alpha : float, default=1.0
-        Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1.
+    alpha : float or "auto", default="auto"
+        Degrees of freedom in eq. 1. "auto" is the paper's 1, but 10 for images of 16 pixels a side or more.
     n_estimators : int, default=1
         Networks, trained from different seeds, whose probabilities are averaged. The paper has 5 for images.
     pretrain_epochs : int or "auto", default="auto"
@@ -92,7 +92,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         The paper has 1: a single epoch on a single subset.
     target_views : int or "auto", default="auto"
         The targets come from the mean of Q and of the predictions for so many random augmentations of each
-        sample. "auto" is 0, the paper's, for images 4.
+        sample. "auto" is 0, the paper's, and 4 for images with fewer than 16 pixels a side.
     ema_decay : float in [0, 1) or "auto", default="auto"
         Decay, a step, of the moving average of the weights with which the network predicts. "auto" is 0, the
         paper's (the weights themselves), for images 0.99.
@@ -176,7 +176,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self,
         module: Any = "auto",
         *,
-        alpha: float = 1.0,
+        alpha: float | str = "auto",
         n_estimators: int = 1,
         pretrain_epochs: int | str = "auto",
         max_iter: int | str = "auto",

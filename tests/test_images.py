@@ -98,8 +98,21 @@ def test_ema_decay(digits):
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
 
 
+def test_alpha_is_1_for_small_images_and_10_for_others_unless_set(digits, fitted):
+    small, y, _ = digits
+    large = small.repeat(2, axis=1).repeat(2, axis=2)
+    quick = {**QUICK, **SMALL_NET, "pretrain_epochs": 2}
+    for images, parameters, alpha in ((small, {}, 1), (large, {}, 10), (large, {"alpha": 2.5}, 2.5)):
+        clf = fitted if images is small else SSLDECClassifier(**quick, **parameters).fit(images, y)
+        Z = clf.transform(images)
+        squared = ((Z[:, None] - clf.cluster_centers_) ** 2).sum(-1)
+        kernel = (1 + squared / alpha) ** (-(alpha + 1) / 2)  # eq. 1
+        expected = kernel / kernel.sum(1, keepdims=True)
+        np.testing.assert_allclose(clf.predict_proba(images), expected, atol=1e-5)
+
+
 def test_target_views(digits, fitted):
-    """The default for images augments each sample four times for the targets, and 0 does not."""
+    """The default for small images augments each sample four times for the targets, and 0 does not."""
     images, y, _ = digits
     none, four, unaugmented, unaugmented_four = (
         SSLDECClassifier(**QUICK, **SMALL_NET, **changes).fit(images, y)
