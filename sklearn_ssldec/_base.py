@@ -161,7 +161,7 @@ class BaseSSLDEC(BaseEstimator):
         self.alpha_ = auto.alpha if isinstance(self.alpha, str) else self.alpha
         chosen = {
             name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
-            for name in auto.training
+            for name in {"max_iter", "labeled_weight", *auto.training}
         }
         of_net = {name: chosen.pop(name) for name in ("batch_size", "ema_decay")}
         chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])

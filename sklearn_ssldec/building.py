@@ -121,9 +121,6 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
             GaussianNoise(0.1),
         ),
         training={
-            "max_iter": 6,
-            "labeled_weight": 1.0,
-            "target_views": 0,
             "pretrain_lr": (3e-3, 3e-4),
             "lr": (2e-3, 2e-4),
             "batch_size": 4,
