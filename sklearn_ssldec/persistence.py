@@ -27,6 +27,7 @@ from sklearn_ssldec.container import seal, unseal, write
 from sklearn_ssldec.device import resolve_device, seeded
 from sklearn_ssldec.encoding import NETWORKS, Decoder, Encoder, UnwritableError
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
+from sklearn_ssldec.segmenter import SSLDECSegmenter
 
 ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
     estimator.__name__: estimator
@@ -36,19 +37,11 @@ ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
         baselines.PseudoLabelClassifier,
         baselines.PiModelClassifier,
         baselines.TemporalEnsemblingClassifier,
+        SSLDECSegmenter,
+        baselines.PseudoLabelSegmenter,
     )
 }
 PACKAGES = ("torch", "scikit-learn", "skorch", "numpy")  # whose versions a file names
-# Parameters of a net that a file holds: its own, and those of skorch's that it reads.
-NET_OPTIONS = [
-    "lr",
-    "batch_size",
-    *(
-        name
-        for name in inspect.signature(SSLDECNet).parameters
-        if name not in ("module", "args", "kwargs", "criterion", "train_split", "iterator_train")
-    ),
-]
 
 
 def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
@@ -58,7 +51,7 @@ def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : SSLDECClassifier or one of the baselines
+    estimator : SSLDECClassifier, SSLDECSegmenter or one of the baselines
         A fitted estimator.
     path : str or path-like
         The file, by convention ``*.safetensors``.
@@ -202,6 +195,14 @@ def _encode_all(values: dict[str, Any], encoder: Encoder, prefix: str) -> tuple[
     return nodes, left_out
 
 
+def _net_options(net_class: type[SSLDECNet]) -> set[str]:
+    """Return the parameters of a net that a file holds: its own, and those of skorch's that it reads."""
+    of_skorch = {"module", "args", "kwargs", "criterion", "train_split", "iterator_train"}
+    classes = [c for c in net_class.__mro__ if issubclass(c, SSLDECNet)]
+    own = {name for c in classes for name in inspect.signature(c).parameters}
+    return {"lr", "batch_size", *own} - of_skorch
+
+
 def _encode_net(net: SSLDECNet, encoder: Encoder, name: str) -> dict[str, Any]:
     network: Any = net.module_
     for key, value in network.state_dict().items():
@@ -212,7 +213,9 @@ def _encode_net(net: SSLDECNet, encoder: Encoder, name: str) -> dict[str, Any]:
         encoder.encode(value, f"{name}.state.{key}")
     kwargs, left_out = _encode_all(network.recipe["kwargs"], encoder, f"{name}.kwargs")
     # An augmentation that cannot be written is left out: only training asks for it.
-    options, _ = _encode_all({key: getattr(net, key) for key in NET_OPTIONS}, encoder, f"{name}.options")
+    options, _ = _encode_all(
+        {key: getattr(net, key) for key in sorted(_net_options(type(net)))}, encoder, f"{name}.options"
+    )
     records = [{key: value for key, value in epoch.items() if key != "batches"} for epoch in net.history]
     return {
         "module": network.recipe["module"],
@@ -248,7 +251,7 @@ def _decode(
     for i, spec in enumerate(content["nets"]):
         network = _rebuild(spec, decoder, f"nets.{i}.state.", estimator, given)
         options = {name: decoder.decode(spec["options"][name]) for name in spec["options"]}
-        if not set(options) <= set(NET_OPTIONS):
+        if not set(options) <= _net_options(estimator._net_class):
             raise ValueError(f"its nets have the options {sorted(options)}")
         net = estimator._net_class(network, **options, **optimizer, device=device, verbose=0).initialize()
         net.module = EmbeddingNetwork  # as fit leaves it
@@ -287,7 +290,12 @@ def _rebuild(
     with seeded(0, torch.device("cpu")), torch.device(device):
         sample = torch.zeros(2, *spec["shape"])
         network = build_network(
-            module, kwargs, sample, n_classes, partial(estimator._make_head, n_classes=n_classes)
+            module,
+            kwargs,
+            sample,
+            n_classes,
+            partial(estimator._make_head, n_classes=n_classes),
+            voxelwise=estimator._voxelwise,
         )
     state = {name.removeprefix(prefix): t for name, t in decoder.tensors.items() if name.startswith(prefix)}
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
