@@ -84,7 +84,7 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
         module=ConvNet,
         module_kwargs=module_kwargs,
         # Batch normalisation limits the size of the embedding: with 1, q stays below 0.7 in ten classes.
-        alpha=1.0 if small else 10.0,
+        alpha=10.0,
         augment=RandomAffine(degrees=15, scale=0.15, shear=0.15, shift=0.12),
         training={
             "max_iter": max(12, math.ceil(1500 / math.ceil(len(X) / 32))),

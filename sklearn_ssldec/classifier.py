@@ -40,7 +40,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An
         instance is copied: training starts from its weights.
     alpha : float or "auto", default="auto"
-        Degrees of freedom in eq. 1. "auto" is the paper's 1, but 10 for images of 16 pixels a side or more.
+        Degrees of freedom in eq. 1. "auto" is the paper's 1, but 10 for images.
     n_estimators : int, default=1
         Networks, trained from different seeds, whose probabilities are averaged. The paper has 5 for images.
     pretrain_epochs : int or "auto", default="auto"

@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_ssldec.labels import labeled_mask, labeled_values
+from sklearn_ssldec.volumes import labeled_volumes
 
 # Below this p-value a comparison names a winner.
 SIGNIFICANCE = 0.05
@@ -26,6 +27,8 @@ SIGNIFICANCE = 0.05
 
 class SemiSupervisedSplitter(BaseCrossValidator):
     """Folds of the labeled rows, with every unlabeled row in every training fold.
+
+    Of volumes with label maps, those with a labeled voxel are the labeled rows.
 
     Parameters
     ----------
@@ -58,7 +61,7 @@ class SemiSupervisedSplitter(BaseCrossValidator):
         ----------
         X : array-like or list of length n_samples
             Samples.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), or sequence of (label map or None)
             Labels, and the mark of unlabeled rows.
         groups : array-like of shape (n_samples,), default=None
             Groups of the rows, for splitters that want them.
@@ -102,18 +105,20 @@ class SemiSupervisedSplitter(BaseCrossValidator):
     def _of_labeled(self, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
         if y is None:
             raise ValueError("y must be given: SemiSupervisedSplitter splits the labeled rows, got None.")
-        labeled = labeled_mask(y, self.unlabeled_label)
+        volumes = labeled_volumes(y, self.unlabeled_label)
+        labeled = labeled_mask(y, self.unlabeled_label) if volumes is None else volumes
         if not labeled.any():
             raise ValueError(
                 f"y has no labeled row to split: all {len(labeled)} are {self.unlabeled_label!r}."
             )
-        y_labeled = labeled_values(y, self.unlabeled_label)
+        # Volumes have no class to stratify by.
+        y_labeled = labeled_values(y, self.unlabeled_label) if volumes is None else np.zeros(labeled.sum())
         cv = self.cv
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
             # Listed once: a generator of folds would be empty the second time.
             self._folds = getattr(self, "_folds", None) or list(cv)
             cv = self._folds
-        cv = check_cv(cv, y_labeled, classifier=True)
+        cv = check_cv(cv, y_labeled, classifier=volumes is None)
         return np.flatnonzero(labeled), np.flatnonzero(~labeled), y_labeled, cv
 
 

@@ -305,10 +305,13 @@ class SSLDECNet(NeuralNet):
             return X
         return self.augment(X, progress=self.progress_) if self.informs_ else self.augment(X)
 
+    def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
+        """Return the batch on the device and augmented, and its targets."""
+        return self.augmented(X), targets
+
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
-        Xi, targets = batch
-        Xi = self.augmented(Xi)
+        Xi, targets = self.augmented_batch(*batch)
         if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
         log_q = self.infer(Xi, **fit_params)

@@ -71,6 +71,25 @@ def as_label_maps(y: Any, n_volumes: int) -> list[np.ndarray | None]:
     return maps
 
 
+def labeled_volumes(y: Any, unlabeled_label: Any = -1) -> np.ndarray | None:
+    """Return a boolean mask of the volumes that have some label, or None if `y` does not hold label maps.
+
+    Parameters
+    ----------
+    y : array-like
+        Labels of samples, or label maps, of which some may be None.
+    unlabeled_label : int, default=-1
+        Marks unlabeled voxels.
+    """
+    if not isinstance(y, list | tuple) and np.ndim(y) < 2:
+        return None
+    if not any(np.ndim(labels) >= 2 for labels in y if labels is not None):
+        return None
+    return np.array(
+        [labels is not None and bool((np.asarray(labels) != unlabeled_label).any()) for labels in y]
+    )
+
+
 def as_volumes(X: Any, n_dims: int, n_channels: int | None = None) -> list[np.ndarray]:
     """Return volumes as a list of arrays with their channels first; nothing is copied.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -230,10 +231,11 @@ class VoxelNet(SSLDECNet):
         n_bytes = TILE_BYTES
         if torch.device(self.device).type == "cuda":
             n_bytes = torch.cuda.mem_get_info(self.device)[0] // 4
-        return auto_tile_size(self._floats_per_voxel(), max(self.margin), len(self.margin), n_bytes)
+        return auto_tile_size(self.floats_per_voxel, max(self.margin), len(self.margin), n_bytes)
 
-    def _floats_per_voxel(self) -> float:
-        """Return how many activations the network holds at a time, for each voxel of its input."""
+    @cached_property
+    def floats_per_voxel(self) -> float:
+        """How many activations the network holds at a time, for each voxel of its input."""
         largest = 0
 
         def measure(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -252,18 +254,14 @@ class VoxelNet(SSLDECNet):
         # A convolution's work space, and what is kept for the concatenation, take about as much again.
         return 2 * largest / box[0, 0].numel()
 
-    def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
-        """Augment the patches, and with those augmentations that move voxels their targets too."""
-        X, targets = batch
+    def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
+        """Return patches on the device and augmented, and targets moved along with their voxels."""
         X = X.to(self.device, torch.float32)
-        before = self.augment
-        if before is not None:
-            X, targets = augment_patches(before, X, targets, self.progress_)
-        self.augment = None
-        try:
-            return super().train_step_single((X, targets), **fit_params)
-        finally:
-            self.augment = before
+        return (
+            (X, targets)
+            if self.augment is None
+            else augment_patches(self.augment, X, targets, self.progress_)
+        )
 
 
 def augment_patches(

@@ -98,12 +98,10 @@ def test_ema_decay(digits):
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
 
 
-def test_alpha_is_1_for_small_images_and_10_for_others_unless_set(digits, fitted):
-    small, y, _ = digits
-    large = small.repeat(2, axis=1).repeat(2, axis=2)
+def test_alpha_is_10_for_images_unless_set(digits, fitted):
+    images, y, _ = digits
     quick = {**QUICK, **SMALL_NET, "pretrain_epochs": 2}
-    for images, parameters, alpha in ((small, {}, 1), (large, {}, 10), (large, {"alpha": 2.5}, 2.5)):
-        clf = fitted if images is small else SSLDECClassifier(**quick, **parameters).fit(images, y)
+    for clf, alpha in ((fitted, 10), (SSLDECClassifier(**quick, alpha=2.5).fit(images, y), 2.5)):
         Z = clf.transform(images)
         squared = ((Z[:, None] - clf.cluster_centers_) ** 2).sum(-1)
         kernel = (1 + squared / alpha) ** (-(alpha + 1) / 2)  # eq. 1

@@ -8,12 +8,13 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from torch import nn
 
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
+from sklearn_ssldec.model_selection import SemiSupervisedSplitter
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -197,6 +198,18 @@ def test_model_selection_over_lists_of_volumes():
     search = GridSearchCV(seg, {"module__width": [2, 8]}, cv=KFold(2), error_score="raise").fit(images, maps)
     assert search.best_params_["module__width"] in (2, 8)
     assert len(search.predict(images)) == 4
+
+
+def test_splitter_tests_on_labeled_volumes_only():
+    images, maps = discs(5)
+    y = [maps[0], None, maps[2], np.full(maps[3].shape, -1), maps[4]]
+    folds = list(SemiSupervisedSplitter(3).split(images, y))
+    assert [test.tolist() for _, test in folds] == [[0], [2], [4]]
+    assert all({1, 3} <= set(train) and not set(train) & set(test) for train, test in folds)
+    seg = segmenter(pretrain_epochs=1, max_iter=1)
+    scores = cross_val_score(seg, images, y, cv=SemiSupervisedSplitter(3), error_score="raise")
+    assert scores.shape == (3,)
+    assert np.isfinite(scores).all()
 
 
 def test_pseudo_labeling_is_the_same_loop_with_a_softmax():
