@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -148,6 +149,49 @@ def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray
     """
     y = _as_array(y)
     return _of_one_kind(y[labeled_mask(y, unlabeled_label)])
+
+
+def warn_if_all_labeled(
+    labels: EncodedLabels, unlabeled_label: int | str | None, *, stacklevel: int = 2
+) -> None:
+    """Warn that no sample is unlabeled, and say so if a meta-estimator seems to have re-encoded the mark.
+
+    VotingClassifier, StackingClassifier and BaggingClassifier number the labels before they fit their
+    estimators, and -1, the least, becomes 0: classes 0 to k, of which 0 is the largest.
+
+    Parameters
+    ----------
+    labels : EncodedLabels
+        What `encode_labels` returned.
+    unlabeled_label : int, str or None
+        The value that marks an unlabeled sample. None: all are labeled on purpose, nothing is warned of.
+    stacklevel : int, default=2
+        Whose line the warning names: 2 is the caller's.
+
+    Examples
+    --------
+    >>> warn_if_all_labeled(encode_labels([0, 1, -1]), -1)     # one is unlabeled
+    """
+    if unlabeled_label is None or not labels.labeled.all():
+        return
+    message = (
+        f"y has no unlabeled sample (none is {unlabeled_label!r}), so that the network is trained on the "
+        "labels alone. Pass unlabeled_label=None if this is what you want."
+    )
+    counts = np.bincount(labels.codes)
+    if (
+        unlabeled_label == -1
+        and len(counts) > 2
+        and counts[0] > len(labels.codes) / 2
+        and np.array_equal(labels.classes, np.arange(len(counts)))
+    ):
+        message += (
+            f" The classes are 0 to {len(counts) - 1}, and {counts[0]} of {len(labels.codes)} samples are of "
+            "class 0: so arrives what was -1, if a meta-estimator such as VotingClassifier, "
+            "BaggingClassifier or StackingClassifier numbers the labels. Inside one, pass unlabeled_label=0; "
+            "in soft voting and in stacking this does not help."
+        )
+    warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 def mark_unlabeled(y: Any, *, also: Collection = (), unlabeled_label: int | str = -1) -> np.ndarray:
