@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test lint format benchmark results results-digits results-mnist imbalance fuzz soak wheel clean
+.PHONY: demo test lint format docs benchmark meta-estimators results results-digits results-mnist \
+    results-hippocampus results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +27,13 @@ lint: $(VENV)/installed  ## Check style, docstrings and types
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[docs]"
+	touch $@
+
+docs: $(VENV)/docs-installed  ## Build the documentation into build/docs, the gallery too; warnings are errors
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
 
 benchmark: $(VENV)/installed  ## Measure the overhead of training and prediction
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
@@ -48,9 +56,17 @@ soak: $(VENV)/installed  ## 200 fits in one process: is memory flat?
 
 wheel:  ## Build the wheel, install it in a fresh environment, and run the tests there
 	PYTHON=$(PYTHON) .ci/wheel
+results-hippocampus: $(VENV)/installed  ## Measure the hippocampus table; two hours on two cores
+	$(ONE_THREAD) $(BIN)/python examples/paper/hippocampus.py --n-jobs 2
+
+results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated scans; two hours on two cores
+	$(ONE_THREAD) $(BIN)/python examples/paper/figures_9_10_11_iseg.py --n-jobs 2
+
+meta-estimators: $(VENV)/installed  ## Measure the table of docs/model_selection.md
+	$(ONE_THREAD) $(BIN)/python -W ignore tests/benchmarks/meta_estimators.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build docs/auto_examples docs/api/generated $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 imbalance: $(VENV)/installed  ## Measure the table of rare classes (docs/method.md)
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/imbalance.py

@@ -60,14 +60,14 @@ def test_pandas(y, expected, dtype):
     ],
 )
 def test_polars(values, dtype_name, expected, dtype):
-    pl = pytest.importorskip("polars", reason="needs polars, of the test extra")
+    pl = pytest.importorskip("polars", reason="needs polars, of the interop extra")
     column = pl.Series("kind", values, dtype=getattr(pl, dtype_name))
     check(column, expected, dtype)
     check(column.to_frame(), expected, dtype)
 
 
 def test_arrow():
-    pa = pytest.importorskip("pyarrow", reason="needs pyarrow, of the test extra")
+    pa = pytest.importorskip("pyarrow", reason="needs pyarrow, of the interop extra")
     check(pa.chunked_array([["cat", None], ["dog"]]), WORDS, object)
     check(pd.Series([BIG, None, 2], dtype="int64[pyarrow]"), [BIG, -1, 2], np.int64)
 
@@ -115,7 +115,7 @@ def test_labels_that_cannot_be_classes_are_left_to_fit():
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_fit_on_a_table(library):
-    table_of = pytest.importorskip(library, reason=f"needs {library}, of the test extra").DataFrame
+    table_of = pytest.importorskip(library, reason=f"needs {library}, of the interop extra").DataFrame
     rng = np.random.RandomState(0)
     kind = np.where(np.arange(60) < 30, "cat", "dog")
     given = [name if i % 6 == 0 else None for i, name in enumerate(kind)]

@@ -80,7 +80,7 @@ def with_mark_0(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def measured(estimator: Any) -> Any:
         if not isinstance(estimator, SSLDECClassifier):
-            return "–"
+            return ""
         return accuracy(make)(clone(estimator).set_params(unlabeled_label=0))
 
     return measured
@@ -107,6 +107,7 @@ def itself(estimator: Any) -> Any:
 
 
 TOOLS: list[tuple[str, Callable, str, Callable | None]] = [
+    ("accuracy on the hidden labels", accuracy(itself), "", None),
     (
         "`cross_val_score`, accuracy",
         score("accuracy", False),

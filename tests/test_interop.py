@@ -1,0 +1,95 @@
+"""With the real packages that people use beside scikit-learn; skipped where they are absent."""
+
+import numpy as np
+import pytest
+import torch
+from joblib import parallel_config
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec.model_selection import SemiSupervisedSplitter
+
+QUICK = {"max_iter": 2, "pretrain_epochs": 20, "random_state": 0, "device": "cpu"}
+
+
+def test_scikit_activeml_queries_the_most_uncertain_rows(moons):
+    """Label what is most uncertain, and fit again."""
+    reason = "needs scikit-activeml, of the interop extra"
+    uncertainty_scores = pytest.importorskip("skactiveml.pool", reason=reason).uncertainty_scores
+    X, y, truth = moons
+    y = y.copy()
+    clf = SSLDECClassifier(**QUICK).fit(X, y)
+    before = clf.score(X, truth)
+    for _ in range(3):
+        unlabeled = np.flatnonzero(y == -1)
+        scores = uncertainty_scores(clf.predict_proba(X[unlabeled]), method="margin_sampling")
+        queried = unlabeled[np.argsort(scores)[-6:]]
+        y[queried] = truth[queried]
+        clf.fit(X, y)
+    assert np.sum(y != -1) == 8 + 3 * 6
+    assert_array_equal(clf.transduction_[y != -1], y[y != -1])
+    assert clf.score(X, truth) > max(before, 0.95)
+
+
+@pytest.mark.parametrize("data", ["rows", "images"])
+def test_onnx_export_gives_the_same_probabilities(data, moons, tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx, of the interop extra")
+    pytest.importorskip("onnxscript", reason="needs onnxscript, of the interop extra")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime, of the interop extra")
+    if data == "rows":
+        X, y, _ = moons
+    else:
+        digits, y = load_digits(n_class=2, return_X_y=True)
+        X, y = digits.reshape(-1, 8, 8), np.where(np.arange(len(y)) < 20, y, -1)
+    clf = SSLDECClassifier(**{**QUICK, "pretrain_epochs": 5}).fit(X, y)
+    network = clf.nets_[0].module_.eval()
+    samples = np.ascontiguousarray(X[:7], dtype=np.float32).reshape(7, *clf.input_shape_)
+    path = str(tmp_path / "network.onnx")
+    batch = torch.export.Dim("batch", min=1)
+    torch.onnx.export(
+        network,
+        (torch.from_numpy(samples[:2]),),
+        path,
+        input_names=["x"],
+        output_names=["log_q"],
+        dynamic_shapes=({0: batch},),
+        dynamo=True,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (log_q,) = session.run(["log_q"], {"x": samples})
+    assert_allclose(np.exp(log_q), clf.predict_proba(X[:7]), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def dask_client():
+    distributed = pytest.importorskip("distributed", reason="needs dask, of the interop extra")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.mark.usefixtures("dask_client")
+def test_dask_trains_the_networks_of_an_ensemble(moons):
+    X, y, _ = moons
+    here = SSLDECClassifier(n_estimators=2, **QUICK).fit(X, y)
+    with parallel_config("dask"):
+        there = SSLDECClassifier(n_estimators=2, n_jobs=2, **QUICK).fit(X, y)
+    assert_array_equal(there.predict_proba(X), here.predict_proba(X))
+
+
+@pytest.mark.usefixtures("dask_client")
+def test_dask_runs_a_grid_search(moons):
+    X, y, _ = moons
+    grid = {"alpha": [1.0, 3.0]}
+    search = GridSearchCV(SSLDECClassifier(**QUICK), grid, cv=SemiSupervisedSplitter(2))
+    here = search.fit(X, y).cv_results_["mean_test_score"]
+    with parallel_config("dask"):
+        there = search.fit(X, y).cv_results_["mean_test_score"]
+    assert_array_equal(there, here)
