@@ -1,6 +1,7 @@
 """How the documentation is built: `make docs`."""
 
 import os
+import re
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -39,6 +40,11 @@ def skip_member(app, what, name, obj, skip, options):
     return True if name.startswith("set_") and name.endswith("_request") else skip
 
 
+def escape_trailing_underscores(app, what, name, obj, options, lines):
+    """Keep `(n_features_in_,)` in the types of docstrings from being read as a link."""
+    lines[:] = [re.sub(r"(?<=\()(\w+)_(?=,?\))", r"\1\\_", line) for line in lines]
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -59,3 +65,4 @@ html_static_path = []
 def setup(app):
     """Register what is above."""
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=900)  # after numpydoc

@@ -2,21 +2,19 @@
 Half-moons: eight labels among 600 points
 =========================================
 
-Two interleaving half-moons, four points of each labeled: the paper's figure 4. A network that is trained on
-the labels alone cuts through the moons; SSLDEC goes on from there and finds the gap between them.
+Two interleaving half-moons, four points of each labeled, in the manner of the paper's figure 4. A network
+that is trained on the labels alone cuts through the moons; SSLDEC goes on from there and finds the gap
+between them.
 """
 
 # %%
-# Unlabeled points are marked with -1. Here the labels are spread over the moons, as in the paper.
-import numpy as np
+# Unlabeled points are marked with -1.
 from sklearn.datasets import make_moons
 
+from sklearn_ssldec.datasets import mask_labels
+
 X, truth = make_moons(600, noise=0.1, random_state=0)
-y = np.full(len(X), -1)
-for moon in (0, 1):
-    rows = np.flatnonzero(truth == moon)
-    rows = rows[np.argsort(X[rows, 0])]
-    y[rows[[15, 105, 195, 285]]] = moon
+y = mask_labels(truth, 4, random_state=3)
 
 # %%
 # With ``max_iter=0`` the network is trained on the labels alone. That is what SSLDEC starts from.

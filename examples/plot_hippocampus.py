@@ -2,13 +2,13 @@
 Segmenting the hippocampus with two labeled scans
 =================================================
 
-Real T1 scans, cropped around the hippocampus: two are labeled, ten are not. The network first learns from the two,
-then Algorithm 1 lets it learn from all twelve. The sizes are such that this takes a minute or two on a CPU; for the
-default network and sixty unlabeled scans see ``examples/paper/hippocampus.py``.
+Real T1 scans, cropped around the hippocampus: two are labeled, ten are not. The network first learns from
+the two, then Algorithm 1 lets it learn from all twelve. The sizes are such that this takes a minute or two on
+a CPU; for the default network and sixty unlabeled scans see ``examples/paper/hippocampus.py``.
 
 The data is task 4 of the `Medical Segmentation Decathlon <http://medicaldecathlon.com>`_. Put its folder
-(``imagesTr``, ``labelsTr``) into the one that the environment variable ``SSLDEC_DATA`` names, as ``hippocampus``.
-Without it this example makes up scans with a bean in them, and says so.
+(``imagesTr``, ``labelsTr``) into the one that the environment variable ``SSLDEC_DATA`` names, as
+``hippocampus``. Without it this example makes up scans with a bean in them, and says so.
 """
 
 # %%
@@ -67,9 +67,9 @@ segmenter.fit(images[:n_train], labels)
 # %%
 # What the unlabeled scans changed
 # --------------------------------
-# ``supervised_transduction_`` is what the network said of the training scans before it learned from the unlabeled
-# ones, ``transduction_`` what it says at the end. Of these scans the truth is known, so that the two can be compared;
-# of your own you can look at where they differ.
+# ``supervised_transduction_`` is what the network said of the training scans before it learned from the
+# unlabeled ones, ``transduction_`` what it says at the end. Of these scans the truth is known, so that the two
+# can be compared; of your own you can look at where they differ.
 
 unlabeled = slice(N_LABELED, n_train)
 before = dice_score(truth[unlabeled], segmenter.supervised_transduction_[unlabeled], average=None)

@@ -178,6 +178,6 @@ class BoundaryDisplay:
                 )
             one.set(title=title)
         if self.y is not None:
-            axes[0].legend(title="labeled", fontsize="small")
+            axes[0].legend(title="labeled", fontsize="small", loc="upper right")
         store_axes(self, axes)
         return self

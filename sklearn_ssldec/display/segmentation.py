@@ -20,12 +20,12 @@ class SegmentationDisplay:
 
     Parameters
     ----------
-    image : ndarray of shape (n_channels, *spatial_shape) or spatial_shape
+    image : ndarray of shape (n_channels, ...) or (...)
         The image, of two or three spatial dimensions.
-    y_true : ndarray of shape spatial_shape or None
+    y_true : ndarray of shape (...) or None
         The true label map; the mark of unlabeled pixels, or None in an object array, where it is not known.
         None: there is none, and only the image and the prediction are drawn.
-    y_pred : ndarray of shape spatial_shape
+    y_pred : ndarray of shape (...)
         The predicted label map.
     unlabeled_label : int, str or None, default=-1
         The mark of an unlabeled pixel in `y_true`.
@@ -77,9 +77,9 @@ class SegmentationDisplay:
         ----------
         estimator : fitted segmenter
             ``estimator.predict([image])[0]`` is the predicted label map.
-        image : ndarray of shape (n_channels, *spatial_shape) or spatial_shape
+        image : ndarray of shape (n_channels, ...) or (...)
             The image.
-        y_true : ndarray of shape spatial_shape, default=None
+        y_true : ndarray of shape (...), default=None
             The true label map, if known.
         unlabeled_label : int, str or None, default=-1
             The mark of an unlabeled pixel in `y_true`.
@@ -113,11 +113,11 @@ class SegmentationDisplay:
 
         Parameters
         ----------
-        image : ndarray of shape (n_channels, *spatial_shape) or spatial_shape
+        image : ndarray of shape (n_channels, ...) or (...)
             The image.
-        y_true : ndarray of shape spatial_shape or None
+        y_true : ndarray of shape (...) or None
             The true label map, if known.
-        y_pred : ndarray of shape spatial_shape
+        y_pred : ndarray of shape (...)
             The predicted label map.
         unlabeled_label : int, str or None, default=-1
             The mark of an unlabeled pixel in `y_true`.
