@@ -68,7 +68,7 @@ segmenter.fit(images[:n_train], labels)
 # What the unlabeled scans changed
 # --------------------------------
 # ``supervised_transduction_`` is what the network said of the training scans before it learned from the
-# unlabeled ones, ``transduction_`` what it says at the end. Of these scans the truth is known, so that the two
+# can be compared; of your own scans you can look at where they differ.
 # can be compared; of your own you can look at where they differ.
 
 unlabeled = slice(N_LABELED, n_train)
