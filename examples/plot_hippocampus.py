@@ -68,8 +68,8 @@ segmenter.fit(images[:n_train], labels)
 # What the unlabeled scans changed
 # --------------------------------
 # ``supervised_transduction_`` is what the network said of the training scans before it learned from the
-# unlabeled ones, ``transduction_`` what it says at the end. Here the truth is known, and the two can be compared;
-# of your own scans you can look at where they differ.
+# unlabeled ones, ``transduction_`` what it says at the end. Here the truth is known, and the two can be
+# compared; of your own scans you can look at where they differ.
 
 unlabeled = slice(N_LABELED, n_train)
 before = dice_score(truth[unlabeled], segmenter.supervised_transduction_[unlabeled], average=None)
