@@ -64,10 +64,10 @@ class SSLDECSegmenter(BaseVoxelwise):
         Share of each class among all voxels, in the order of `classes_`; "labeled" takes the shares of the
         labeled voxels, which is right for whole volumes and slices, and wrong for scribbles. None is the
         paper's eq. 2, which pulls all classes towards the same size.
-    frequency : {"soft", "hard"}, default="soft"
-        How the frequencies :math:`f_j` of eq. 2 are counted: by the sum of the soft assignments, as in the
-        paper, or from the predicted classes. With ``alpha=1`` the heavy tails of Student's t make soft
-        frequencies several times too high for small structures; "hard" is better there.
+    frequency : {"hard", "soft"}, default="hard"
+        How the frequencies :math:`f_j` of eq. 2 are counted: from the predicted labels, or by the sum of the
+        soft assignments as in the paper. While the network is unsure, soft frequencies of small structures
+        are several times too high, and targets would let them shrink.
     augment : "auto", callable or None, default="auto"
         What each batch of patches goes through. "auto" rotates by up to 15 degrees, scales by up to 0.15 and
         shears by up to 0.1, changes contrast and brightness by up to 0.2, and adds noise of 0.1. None turns
@@ -184,7 +184,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         labeled_weight: float = 1.0,
         balance: float = 0.5,
         class_prior: Any = "labeled",
-        frequency: str = "soft",
+        frequency: str = "hard",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
         pretrain_lr: float | tuple[float, float] | str = "auto",

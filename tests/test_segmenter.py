@@ -218,7 +218,7 @@ def test_pseudo_labeling_is_the_same_loop_with_a_softmax():
     assert seg.score(images, maps) > 0.6
     assert not hasattr(seg, "cluster_centers_")
     with pytest.raises(ValueError, match="frequency has no meaning for PseudoLabelSegmenter"):
-        PseudoLabelSegmenter(frequency="hard").fit(images, maps)
+        PseudoLabelSegmenter(frequency="soft").fit(images, maps)
 
 
 def test_warnings():

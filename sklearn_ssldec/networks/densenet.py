@@ -65,11 +65,15 @@ class _DenseNet(nn.Module):
         return self.dense(torch.cat([crop(output, smallest) for output in outputs], dim=1))
 
     def _unit(self, channels: int, n_filters: int, size: int) -> tuple[nn.Module, ...]:
-        """Return a valid convolution with batch normalisation and PReLU, initialised as Keras does."""
+        """Return a valid convolution with batch normalisation and PReLU.
+
+        Kernels are initialised as Keras, the authors' library, does; PReLU as its inventors and torch do, at
+        0.25. Keras' 0 would leave the half of the embedding's space that a centroid starts in out of reach.
+        """
         convolution = self._conv(channels, n_filters, size)
         nn.init.xavier_uniform_(convolution.weight)  # type: ignore[arg-type]
         nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-        return convolution, self._norm(n_filters), nn.PReLU(n_filters, init=0.0)
+        return convolution, self._norm(n_filters), nn.PReLU(n_filters)
 
 
 class DenseNet3D(_DenseNet):
