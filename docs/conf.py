@@ -42,7 +42,7 @@ def skip_member(app, what, name, obj, skip, options):
 
 def escape_trailing_underscores(app, what, name, obj, options, lines):
     """Keep `(n_features_in_,)` in the types of docstrings from being read as a link."""
-    lines[:] = [re.sub(r"(?<=\()(\w+)_(?=,?\))", r"\1\\_", line) for line in lines]
+    lines[:] = [re.sub(r"(?<=\()(\w+)_(?=,\))", r"\1\\_", line) for line in lines]
 
 
 sphinx_gallery_conf = {
