@@ -249,7 +249,7 @@ class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
     (3, 20, 20)
     """
 
-    unused_parameters = (*_Softmax.unused_parameters, "frequency")
+    unused_parameters = (*_Softmax.unused_parameters, "frequency", "center_spread")
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return hard_labels

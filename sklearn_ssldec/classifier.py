@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from sklearn_ssldec._base import BaseSSLDEC, majority
 from sklearn_ssldec.building import Auto, choose_auto
 from sklearn_ssldec.device import place, resolve_device
 from sklearn_ssldec.inputs import as_samples, warn_of_scales
-from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values
+from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 from sklearn_ssldec.net import SSLDECNet
 
 
@@ -265,12 +264,8 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         labels = encode_labels(y, self.unlabeled_label)
         check_consistent_length(X, y)
         self.classes_ = labels.classes
-        if self.unlabeled_label is not None and labels.labeled.all():
-            warnings.warn(
-                f"y has no unlabeled sample (none is {self.unlabeled_label!r}), so that the network is "
-                "trained on the labels alone. Pass unlabeled_label=None if this is what you want.",
-                stacklevel=3,  # the line that calls fit, behind scikit-learn's wrapper
-            )
+        # Three: the line that calls fit, behind scikit-learn's wrapper.
+        warn_if_all_labeled(labels, self.unlabeled_label, stacklevel=3)
         if X.ndim == 2:
             warn_of_scales(X, stacklevel=3)
         members = self._fit_members(X, labels)

@@ -253,8 +253,8 @@ def balanced_subset(
 class ClusteringLayer(nn.Module):
     """Layer that holds the centroids and returns log q (eq. 1).
 
-    The centroids are free weights, Glorot-initialised, and trained by back-propagation (eq. 4) with the
-    rest of the network, as in the authors' code.
+    The centroids are free weights, trained by back-propagation (eq. 4) with the rest of the network, as in
+    the authors' code.
 
     Parameters
     ----------
@@ -266,6 +266,10 @@ class ClusteringLayer(nn.Module):
         Degrees of freedom of Student's t kernel, > 0. The paper has 1 in every experiment.
     axis : int, default=-1
         Axis of the embedding's features: -1 or 1 for one embedding a sample, 1 for one a voxel.
+    spread : float, default=None
+        The centroids start at so many times the unit vectors, equally far from each other, if there are as
+        many features as clusters. None is Glorot's initialisation, the authors', by which two may start close
+        together, and stay so.
 
     Attributes
     ----------
@@ -288,7 +292,14 @@ class ClusteringLayer(nn.Module):
     torch.Size([5, 3, 9, 9, 9])
     """
 
-    def __init__(self, n_clusters: int, n_features: int, alpha: float = 1.0, axis: int = -1) -> None:
+    def __init__(
+        self,
+        n_clusters: int,
+        n_features: int,
+        alpha: float = 1.0,
+        axis: int = -1,
+        spread: float | None = None,
+    ) -> None:
         super().__init__()
         if not 0 < alpha < math.inf:
             raise ValueError(f"alpha must be a positive finite number, got {alpha!r}.")
@@ -297,6 +308,9 @@ class ClusteringLayer(nn.Module):
         self.axis = axis
         self.centers = nn.Parameter(torch.empty(n_clusters, n_features))
         nn.init.xavier_uniform_(self.centers)
+        if spread is not None and n_features >= n_clusters:
+            nn.init.eye_(self.centers)
+            self.centers.data.mul_(spread)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return log q of the embeddings `z` (eq. 1)."""

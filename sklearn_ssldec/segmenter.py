@@ -37,6 +37,10 @@ class SSLDECSegmenter(BaseVoxelwise):
     alpha : float, default=10.0
         Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1, whose heavy tails never let a
         voxel be assigned with confidence.
+    center_spread : float or None, default=2.0
+        The centroids start at so many times the unit vectors of the embedding, if it has as many features as
+        there are classes. None is Glorot's initialisation, the authors', by which the centroids of two small
+        structures may start close together and not come apart.
     n_estimators : int, default=1
         Number of networks, trained from different seeds, whose probabilities are averaged.
     pretrain_epochs : int, default=40
@@ -174,6 +178,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         module: Any = "auto",
         *,
         alpha: float = 10.0,
+        center_spread: float | None = 2.0,
         n_estimators: int = 1,
         pretrain_epochs: int = 40,
         max_iter: int = 6,
@@ -207,6 +212,7 @@ class SSLDECSegmenter(BaseVoxelwise):
     ) -> None:
         self.module = module
         self.alpha = alpha
+        self.center_spread = center_spread
         self.n_estimators = n_estimators
         self.pretrain_epochs = pretrain_epochs
         self.max_iter = max_iter

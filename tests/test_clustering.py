@@ -86,6 +86,15 @@ def test_clustering_layer_refuses_alpha(alpha):
         ClusteringLayer(2, 2, alpha)
 
 
+def test_centroids_may_start_spread():
+    centers = ClusteringLayer(3, 4, spread=2.0).centers
+    assert centers.tolist() == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]
+    torch.manual_seed(0)
+    glorot = ClusteringLayer(3, 2).centers
+    torch.manual_seed(0)
+    assert torch.equal(ClusteringLayer(3, 2, spread=2.0).centers, glorot)  # three do not fit into two
+
+
 def test_clustering_layer_is_glorot_initialised():
     centers = ClusteringLayer(40, 60).centers
     limit = math.sqrt(6 / 100)
