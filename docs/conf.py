@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["api/generated/*.md"]
+templates_path = ["_templates"]  # without tables of members that classes inherit
 extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 
 # Pages in Markdown: equations between dollars, and links to headings as on the code's host.
