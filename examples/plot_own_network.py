@@ -63,8 +63,8 @@ from sklearn_ssldec.display import EmbeddingDisplay
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for shape, name in enumerate(("sine", "square", "saw-tooth")):
-    axes[0].plot(X[shape] + 4 * shape)
-    axes[0].text(-3, 4 * shape, name, ha="right", va="center")
-axes[0].set_axis_off()
+    axes[0].plot(X[shape] - 4 * shape, label=name)
+axes[0].set(yticks=[], xlabel="time")
+axes[0].legend(loc="upper right", fontsize="small")
 EmbeddingDisplay.from_estimator(clf, X, y, method="pca", ax=axes[1])
 plt.show()
