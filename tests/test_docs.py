@@ -24,8 +24,11 @@ PUBLIC_MODULES = [
     "sklearn_ssldec.datasets",
     "sklearn_ssldec.display",
     "sklearn_ssldec.labels",
+    "sklearn_ssldec.metrics",
     "sklearn_ssldec.model_selection",
     "sklearn_ssldec.networks",
+    "sklearn_ssldec.persistence",
+    "sklearn_ssldec.scans",
 ]
 
 
