@@ -91,3 +91,61 @@ def test_image_protocol(tmp_path, monkeypatch):
     assert all(0 <= error <= 1 for error in errors.values())
     assert methods["supervised only (max_iter=0)"].n_iter_ == 0
     assert methods["SSLDEC"].n_iter_ == 1
+
+
+def volumes(n, rng):
+    """Cubes with two parts, in noise: images of two channels and label maps 0, 1, 2."""
+    maps = []
+    for _ in range(n):
+        labels = np.zeros((22, 23, 24), dtype=np.int16)
+        labels[6:16, 6:16, 6:11], labels[6:16, 6:16, 11:16] = 1, 2
+        maps.append(labels)
+    return [np.stack([m, -m]) + 0.3 * rng.standard_normal((2, *m.shape)) for m in maps], maps
+
+
+def test_segmentation_protocol(tmp_path):
+    """Every method runs on a draw, the lower bound is SSLDEC's own, and finished draws are kept."""
+    import _segmentation as protocol
+    from _results import Results
+
+    from sklearn_ssldec import SSLDECSegmenter
+
+    X, maps = volumes(4, np.random.default_rng(0))
+
+    def load(n_labeled, draw):
+        return protocol.Draw(X[:3], [*maps[:n_labeled], *[None] * (3 - n_labeled)], maps[:3], X[3:], maps[3:])
+
+    small = {"module__width": 0.1, "pretrain_epochs": 2, "patches_per_epoch": 4, "min_batches": 1}
+    segmenters = protocol.methods(**small, max_iter=1)
+    rows = [(1, protocol.PSEUDO), (1, protocol.SSLDEC), (0, protocol.HIGHER)]
+    results = Results(tmp_path / "table.json", "Title", {})
+    protocol.run(results, segmenters, load, rows, n_draws=1, n_jobs=1)
+    lower = SSLDECSegmenter(**small, max_iter=0, random_state=0)
+    lower.fit(X[:3], [maps[0], None, None])
+    kept = results.content["draws"][f"{protocol.LOWER}, 1 labeled"]["0"]
+    assert kept["dice"] == pytest.approx(lower.score(X[3:], maps[3:]), abs=1e-6)
+    protocol.run(results, {}, load, rows, n_draws=1, n_jobs=1)  # nothing is left to run
+    text = protocol.table(results, [1], {"dice_1": "one"}, "make table", "Notes.")
+    assert text.count("\n") == 5
+    assert "1 labeled: SSLDEC minus lower bound, draw by draw:" in (tmp_path / "table.md").read_text()
+
+
+def test_brainweb_stand_in(tmp_path, monkeypatch):
+    import figures_9_10_11_iseg as iseg
+
+    rng = np.random.default_rng(0)
+    scans = {}
+    for i in range(8):
+        tissue = np.zeros((20, 21, 22), dtype=np.uint8)
+        tissue[2:-2, 2:-2, 2:-2] = rng.integers(1, 4, (16, 17, 18))
+        scans |= {f"t1_{i}": 50 * tissue, f"t2_{i}": 200 - 50 * tissue, f"label_{i}": tissue}
+    np.savez(tmp_path / "brainweb_sim_2mm.npz", **scans)
+    monkeypatch.setenv("SSLDEC_DATA", str(tmp_path))
+    data = iseg.load(None, 2, 0)
+    assert (len(data.X), len(data.X_test)) == (3, 5)
+    assert data.y[2] is None
+    assert data.X[0].shape == (2, 16, 17, 18)  # without the air around the head
+    assert (data.y[0] != -1).any(axis=(0, 1)).mean() == pytest.approx(1 / 5, abs=0.05)
+    assert set(np.unique(data.truth[0])) == {10, 150, 250}
+    apart = iseg.background_apart(data, [np.where(image[0] == 0, 10, 150) for image in data.X_test])
+    assert all((labels[image[0] == 0] == 0).all() for labels, image in zip(apart, data.X_test, strict=True))
