@@ -38,6 +38,7 @@ class BaseSSLDEC(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "module": [StrOptions({"auto"}), type, nn.Module, callable],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "center_spread": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "pretrain_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
@@ -130,7 +131,7 @@ class BaseSSLDEC(BaseEstimator):
     _voxelwise: ClassVar[bool] = False
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha_)
+        return ClusteringLayer(n_classes, n_features, self.alpha_, spread=self.center_spread_)
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return partial(target_distribution, prior=prior)
@@ -159,6 +160,8 @@ class BaseSSLDEC(BaseEstimator):
         """Train `n_estimators` networks from different seeds (section IV-A)."""
         auto = self._choose_auto(X)
         self.alpha_ = auto.alpha if isinstance(self.alpha, str) else self.alpha
+        spread = self.center_spread
+        self.center_spread_ = auto.center_spread if isinstance(spread, str) else spread
         chosen = {
             name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
             for name in {"max_iter", "labeled_weight", *auto.training}

@@ -31,7 +31,6 @@ class BaseVoxelwise(BaseSSLDEC):
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "labeled_weight": [Interval(Real, 0, None, closed="left")],
         "balance": [Interval(Real, 0, 1, closed="both")],
-        "center_spread": [Interval(Real, 0, None, closed="neither"), None],
         "frequency": [StrOptions({"soft", "hard"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "patch_size": [StrOptions({"auto"}), Integral, tuple, list],
@@ -49,7 +48,7 @@ class BaseVoxelwise(BaseSSLDEC):
         return choose_auto_voxels(self.n_dims_, resolve_device(self.device))
 
     def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha_, axis=1, spread=self.center_spread)
+        return ClusteringLayer(n_classes, n_features, self.alpha_, axis=1, spread=self.center_spread_)
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return partial(target_distribution, prior=prior, frequency=self.frequency)

@@ -107,7 +107,7 @@ class PiNet(ConsistencyNet):
 
 class _Softmax(BaseSSLDEC):
     # Parameters of the SSLDEC estimator that have no meaning here, and are refused if they are set.
-    unused_parameters: ClassVar[tuple[str, ...]] = ("alpha", "class_prior")
+    unused_parameters: ClassVar[tuple[str, ...]] = ("alpha", "center_spread", "class_prior")
 
     def _check_kwargs(self) -> None:
         super()._check_kwargs()
@@ -249,7 +249,7 @@ class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
     (3, 20, 20)
     """
 
-    unused_parameters = (*_Softmax.unused_parameters, "frequency", "center_spread")
+    unused_parameters = (*_Softmax.unused_parameters, "frequency")
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return hard_labels

@@ -31,6 +31,8 @@ class Auto:
         The network, and its parameters where ``module__*`` does not set them.
     alpha : float
         Degrees of freedom of eq. 1.
+    center_spread : float or None
+        How far from each other the centroids start.
     augment : callable
         What training batches go through.
     training : dict
@@ -42,6 +44,7 @@ class Auto:
     module: type[nn.Module]
     module_kwargs: dict[str, Any]
     alpha: float
+    center_spread: float | None
     augment: Callable[..., Tensor]
     training: dict[str, Any]
     pretrain_batches: int
@@ -63,6 +66,7 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
             module=MLP,
             module_kwargs={},
             alpha=1.0,
+            center_spread=None,
             augment=GaussianNoise(noise, final_share=0.15 / 0.35),
             training={
                 "max_iter": 200,
@@ -85,6 +89,7 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
         module_kwargs=module_kwargs,
         # Batch normalisation limits the size of the embedding: with 1, q stays below 0.7 in ten classes.
         alpha=10.0,
+        center_spread=2.0,
         augment=RandomAffine(degrees=15, scale=0.15, shear=0.15, shift=0.12),
         training={
             "max_iter": max(12, math.ceil(1500 / math.ceil(len(X) / 32))),
@@ -115,6 +120,7 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
         module=DenseNet3D if n_dims == 3 else DenseNet2D,
         module_kwargs={} if on_gpu else {"width": 0.32, "dropout": 0.1},
         alpha=10.0,
+        center_spread=2.0,
         augment=Compose(
             RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0),
             RandomIntensity(0.2, 0.2),

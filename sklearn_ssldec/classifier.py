@@ -40,6 +40,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         instance is copied: training starts from its weights.
     alpha : float or "auto", default="auto"
         Degrees of freedom in eq. 1. "auto" is the paper's 1, but 10 for images.
+    center_spread : float, None or "auto", default="auto"
+        The centroids start at so many times the unit vectors, if the embedding has as many features as there
+        are classes. "auto" is 2 for images, and None, the authors' Glorot initialisation, for all else.
     n_estimators : int, default=1
         Networks, trained from different seeds, whose probabilities are averaged. The paper has 5 for images.
     pretrain_epochs : int or "auto", default="auto"
@@ -176,6 +179,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         module: Any = "auto",
         *,
         alpha: float | str = "auto",
+        center_spread: float | str | None = "auto",
         n_estimators: int = 1,
         pretrain_epochs: int | str = "auto",
         max_iter: int | str = "auto",
@@ -205,6 +209,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     ) -> None:
         self.module = module
         self.alpha = alpha
+        self.center_spread = center_spread
         self.n_estimators = n_estimators
         self.pretrain_epochs = pretrain_epochs
         self.max_iter = max_iter

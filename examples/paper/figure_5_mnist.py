@@ -27,6 +27,7 @@ PAPER = {
     "module__convs_per_block": 3,
     "module__dropout": 0.25,
     "alpha": 1.0,
+    "center_spread": None,
     "pretrain_epochs": 100,
     "pretrain_lr": (1e-3, 1e-4),
     "lr": 1e-4,
