@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.datasets import make_moons
+from sklearn.datasets import load_digits, make_moons
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
@@ -18,7 +18,7 @@ from sklearn.model_selection import (
 )
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from sklearn_ssldec import SSLDECClassifier
@@ -127,6 +127,34 @@ def test_cross_val_score_is_the_accuracy_on_hidden_labels(estimator, moons):
     on_hidden = np.mean(estimator.fit(X, y).predict(X[hidden]) == truth[hidden])
     assert without < 0.5
     assert scores.mean() == pytest.approx(on_hidden, abs=0.08)  # 40 labels tell no more closely
+
+
+@pytest.mark.parametrize("name", ["moons", "digits"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LabelSpreading(kernel="knn", n_neighbors=7),
+        SelfTrainingClassifier(KNeighborsClassifier(3)),
+        SSLDECClassifier(max_iter=2, pretrain_epochs=15, labeled_threshold=0.9, random_state=0, device="cpu"),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # LabelSpreading, of samples without labeled neighbours
+def test_with_many_labels_it_is_so_within_two_points(estimator, name):
+    if name == "moons":
+        X, truth = make_moons(1000, noise=0.1, random_state=0)
+    else:
+        X, truth = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    told, on_hidden = [], []
+    # The digits are in the order of their writers: folds that are not shuffled have writers of their own.
+    cv = SemiSupervisedSplitter(StratifiedKFold(4, shuffle=True, random_state=0))
+    for draw in range(2):
+        y = mask_labels(truth, len(X) // 2, per_class=False, random_state=draw)
+        told.append(cross_val_score(estimator, X, y, cv=cv).mean())
+        hidden = y == -1
+        on_hidden.append(np.mean(estimator.fit(X, y).predict(X[hidden]) == truth[hidden]))
+    assert np.mean(told) == pytest.approx(np.mean(on_hidden), abs=0.02)
 
 
 def test_labeled_scorer_by_name_function_and_dictionary(moons):
