@@ -95,7 +95,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         Patches drawn in an epoch.
     tile_size : int or "auto", default="auto"
         Largest side of the tiles of a volume that are predicted at a time; it bounds the memory that
-        prediction takes, and hardly changes its result. "auto" is what fits into 1 GiB, or into a quarter of
+        prediction takes, and hardly changes its result. "auto" is what fits into 2 GiB, or into a quarter of
         a GPU's free memory.
     ema_decay : float in [0, 1) or "auto", default="auto"
         Decay, a step, of the moving average of the weights with which the network predicts; 0 predicts with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn_ssldec.networks.densenet import crop
 from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
 
 # What the activations of a tile may take on a CPU where `tile_size` is "auto".
-TILE_BYTES = 2**30
+TILE_BYTES = 2**31
 
 
 class PatchRows(Dataset):
@@ -235,24 +236,22 @@ class VoxelNet(SSLDECNet):
 
     @cached_property
     def floats_per_voxel(self) -> float:
-        """How many activations the network holds at a time, for each voxel of its input."""
+        """How many activations the network holds at a time, for each voxel of a large tile."""
         largest = 0
 
         def measure(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            nonlocal largest
-            largest = max(largest, output.numel() + sum(each.numel() for each in inputs))
+            nonlocal largest  # a layer's channels, since in large tiles all layers have about as many voxels
+            largest = max(largest, sum(math.prod(each.shape[:2]) for each in (output, *inputs)))
 
         network = self.predicting().eval()
         leaves = [layer for layer in network.modules() if not list(layer.children())]
         handles = [leaf.register_forward_hook(measure) for leaf in leaves]
         channels = next(p for p in network.parameters() if p.ndim > 2).shape[1]
-        box = torch.zeros(1, channels, *self.patch_size, device=self.device)
         with torch.no_grad():
-            network(box)
+            network(torch.zeros(1, channels, *self.patch_size, device=self.device))
         for handle in handles:
             handle.remove()
-        # A convolution's work space, and what is kept for the concatenation, take about as much again.
-        return 2 * largest / box[0, 0].numel()
+        return 1.5 * largest  # and what is kept for the concatenation, and a convolution's work space
 
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
         """Return patches on the device and augmented, and targets moved along with their voxels."""

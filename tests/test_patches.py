@@ -117,6 +117,13 @@ def test_soft_assignment_of_rows_is_that_of_all():
     assert torch.equal(Q[:30].T.reshape(2, 6, 5), net.predict_volume(volumes, 0).half())
 
 
+def test_auto_tile_size_counts_the_widest_layer():
+    module = EmbeddingNetwork(DenseNet3D((1, 27, 27, 27), 3), ClusteringLayer(3, 3, axis=1))
+    net = VoxelNet(module, patch_size=(27,) * 3, margin=(9,) * 3, device="cpu").initialize()
+    assert net.floats_per_voxel == 1.5 * (400 + 400)  # normalisation behind the first dense layer
+    assert 55 <= net.largest_tile() <= 62
+
+
 def test_auto_tile_size_keeps_to_the_memory():
     side = auto_tile_size(floats_per_voxel=100, margin=9, n_dims=3, n_bytes=2**30)
     assert 0.9 * 2**30 < 4 * 100 * (side + 18) ** 3 <= 2**30
