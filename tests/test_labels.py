@@ -67,7 +67,7 @@ def test_encode_and_decode_is_the_identity(y):
         (pd.Series(["cat", "dog", "-1"]), "holds the string '-1'"),
         (np.array([0, 1, 255], dtype=np.uint8), r"uint8 and holds 255.*signed dtype.*unlabeled_label=255"),
         (np.array([0, 1, -1]).astype(np.uint16), "uint16 and holds 65535"),
-        (pd.Series([0, 1, None], dtype="Int64"), r"1 of 3 labels are missing.*fillna\(-1\)"),
+        (pd.Series([0, 1, None], dtype="Int64"), "1 of 3 labels are missing.*mark_unlabeled"),
         (pd.Series(["a", "b", None]), "1 of 3 labels are missing"),
         (pd.Series(["a", "b", pd.NA], dtype="string"), "1 of 3 labels are missing"),
         (["a", "b", None], "1 of 3 labels are missing"),
