@@ -33,9 +33,13 @@ def test_results_are_kept_and_not_run_again(tmp_path):
     assert not again.has("a", 2)
     table = again.write_table(["a"], {"error": "test error"}, "make table", worst=np.max)
     assert "| a | 20.00 (10.00) | 30.00 | 2.00 |" in table
+    again.add("b", 0, error=0.5, seconds=1.0)
+    uneven = again.write_table(["a", "b"], {"error": "test error"}, "make table", worst=np.max)
+    assert "| b | 50.00 (0.00) | 50.00 | 1 | 1.00 |" in uneven
+    again.write_table(["a"], {"error": "test error"}, "make table", worst=np.max)
     text = (tmp_path / "table.md").read_text()
     assert text.startswith("# Title")
-    assert "2 draws. Measured with `make table` on hardware" in text
+    assert "2 draw(s). Measured with `make table` on hardware" in text
     kept = json.loads((tmp_path / "table.json").read_text())
     assert kept["summary"]["a"]["error, %"] == pytest.approx({"mean": 20, "sd": 10, "worst": 30})
     with pytest.raises(SystemExit, match="holds another protocol"):

@@ -92,6 +92,10 @@ class Results:
         head = ["method"]
         for heading in columns.values():
             head += [f"{heading}, mean (sd)", "worst draw"]
+        methods = list(methods)
+        counts = {method: len(self.content["draws"][method]) for method in methods}
+        uneven = len(set(counts.values())) > 1  # a run that was interrupted, or goes on
+        head += ["draws"] if uneven else []
         rows = [[*head, "seconds a fit"], ["---"] * (len(head) + 1)]
         for method in methods:
             row = [method]
@@ -100,6 +104,7 @@ class Results:
                 summary = {"mean": percent.mean(), "sd": percent.std(), "worst": float(worst(percent))}
                 self.content["summary"].setdefault(method, {})[f"{name}, %"] = summary
                 row += [f"{percent.mean():.2f} ({percent.std():.2f})", f"{worst(percent):.2f}"]
+            row += [str(counts[method])] if uneven else []
             rows.append([*row, f"{self.values(method, 'seconds').mean():.2f}"])
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         self._write()
@@ -107,8 +112,8 @@ class Results:
             ", ".join(f"{name} {value}" for name, value in one.items())
             for one in self.content["environments"]
         )
-        n_draws = max(len(draws) for draws in self.content["draws"].values())
-        source = f"{n_draws} draws. Measured with `{command}` on {facts}."
+        n_draws = "" if uneven else f"{counts[methods[0]]} draw(s). "
+        source = f"{n_draws}Measured with `{command}` on {facts}."
         self.path.with_suffix(".md").write_text(f"# {self.title}\n\n{table}\n\n{notes}\n\n{source}\n")
         return table
 
