@@ -206,8 +206,9 @@ class SegmentationDisplay:
         axes = make_axes(ax, (len(views), len(layers)), (2.3, 2.4))
         shown = {
             "cmap": "gray",
-            "vmin": np.nanmin(picture),
-            "vmax": np.nanmax(picture),
+            # A few very bright voxels, as vessels are, would leave the rest of a scan dark.
+            "vmin": np.nanpercentile(picture, 0.5),
+            "vmax": np.nanpercentile(picture, 99.5),
             **(imshow_kwargs or {}),
         }
         for one, title in zip(axes[0], layers, strict=True):
