@@ -97,4 +97,4 @@ def test_tile_size_bounds_the_memory_of_prediction():
         before, after = (int(kilobytes) / 2**10 for kilobytes in output.split())
         taken.append(after - before)
         print(f"\nfigure 3's network, tiles of {tile_size}: {taken[-1]:.0f} MiB")
-    assert taken[0] < taken[1] < taken[2]
+    assert taken[0] <= taken[1] < taken[2]  # 0: less than setting up had taken before
