@@ -222,11 +222,12 @@ def ssldec(
             progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
         )
         # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
+        counted_as = predicted.clone()
         if settings.target_views > 0:
             views = (M.augmented_assignment(X) for _ in range(settings.target_views))
             Q = sum(views, Q) / (settings.target_views + 1)
+            counted_as = hard_assignment(Q)
         P = settings.target(Q)
-        counted_as = hard_assignment(Q)
         del Q  # of many voxels, P is large enough
 
         # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
@@ -254,8 +255,8 @@ def ssldec(
 
         del P
         Q = predictions()
-        n_changed = int((hard_assignment(Q) != predicted).sum())
-        predicted = hard_assignment(Q)
+        before, predicted = predicted, hard_assignment(Q)
+        n_changed = int((predicted != before).sum())
         # until end condition is met
         unchanged = unchanged + 1 if n_changed <= settings.tol * len(X) else 0
         outcome.n_iter += 1

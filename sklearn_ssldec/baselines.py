@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sklearn_ssldec._base import BaseSSLDEC
 from sklearn_ssldec.classifier import SSLDECClassifier
-from sklearn_ssldec.clustering import hard_assignment, kl_divergence
+from sklearn_ssldec.clustering import kl_divergence
 from sklearn_ssldec.net import SSLDECNet, Targets
 from sklearn_ssldec.segmenter import SSLDECSegmenter
 
@@ -51,7 +51,7 @@ def hard_labels(Q: Tensor) -> Tensor:
     Q : Tensor of shape (n_samples, n_classes)
         Class probabilities.
     """
-    return torch.zeros_like(Q).scatter_(1, hard_assignment(Q).long()[:, None], 1)
+    return torch.zeros_like(Q).scatter_(1, Q.argmax(1, keepdim=True), 1)
 
 
 class RunningAverage:

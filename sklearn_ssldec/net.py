@@ -36,9 +36,12 @@ class SoftTargetRows(Dataset):
         Targets.
     index : Tensor of shape (n_rows,), int64, or None
         The rows that take part; None for all.
-    escort : SoftTargetRows, default=None
+
+    Attributes
+    ----------
+    escort : SoftTargetRows or None
         Rows of which a random batch joins each batch.
-    escort_weight : float, default=1.0
+    escort_weight : float
         Weight in the loss of those that join, where those that they join have weight 1.
     """
 
@@ -47,12 +50,11 @@ class SoftTargetRows(Dataset):
         X: Tensor,
         P: Tensor | OneHot,
         index: Tensor | None,
-        escort: SoftTargetRows | None = None,
-        escort_weight: float = 1.0,
     ) -> None:
         self.X, self.P = X, P
         self.index = torch.arange(len(X), device=P.device) if index is None else index
-        self.escort, self.escort_weight = escort, escort_weight
+        self.escort: SoftTargetRows | None = None
+        self.escort_weight = 1.0
 
     def __len__(self) -> int:
         return len(self.index)

@@ -113,6 +113,25 @@ class Volumes:
             coordinates[chosen] = np.stack(np.unravel_index(inside, self.shape(volume)), axis=1)
         return volumes, coordinates
 
+    def take(self, volume: int, values: Tensor) -> Tensor:
+        """Return what a volume's voxels that take part have, in the order in which they are counted.
+
+        Parameters
+        ----------
+        volume : int
+            Which volume.
+        values : Tensor of shape (n_values, *spatial)
+            What each voxel of the volume has.
+
+        Returns
+        -------
+        Tensor of shape (n_voxels, n_values)
+            One row a voxel.
+        """
+        flat = values.flatten(1).T
+        members = self._members[volume]
+        return flat if members is None else flat[members.to(flat.device)]
+
     def voxels(self, volume: int, corner: Corner, size: Corner) -> Tensor:
         """Return the positions of the voxels in a box, -1 outside the volume and for those ignored.
 

@@ -222,7 +222,6 @@ def _encode_net(net: SSLDECNet, encoder: Encoder, name: str) -> dict[str, Any]:
         "kwargs": kwargs,
         "left_out": left_out,
         "shape": list(network.recipe["shape"]),
-        "alpha": getattr(network.head, "alpha", None),
         "options": options,
         "history": encoder.encode(records, f"{name}.history"),
     }
@@ -311,8 +310,6 @@ def _rebuild(
             raise ValueError(f"its network has buffers that no file holds: {', '.join(sorted(unset))}")
         network.to_empty(device="cpu")
     network.load_state_dict(state)
-    if spec["alpha"] is not None:  # set_params may have changed the estimator's since it was fitted
-        vars(network.head)["alpha"] = float(spec["alpha"])
     return network
 
 

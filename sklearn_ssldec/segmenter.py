@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -307,18 +307,8 @@ class SSLDECSegmenter(BaseVoxelwise):
         list of ndarray of shape (n_classes, \*spatial), float32
             Probabilities, in the order of `classes_`; they sum to 1 at each voxel. An array if X is one.
         """
-        check_is_fitted(self)
-        volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
-        samples = self._as_samples(volumes, [None] * len(volumes), torch.device("cpu"))
-        self._check_sizes(samples, self.nets_[0].margin)
-        results = []
-        for i in range(len(volumes)):
-            members = []
-            for net in self.nets_:
-                with net.threads():
-                    members.append(net.predict_volume(samples, i).numpy())
-            results.append(members[0] if len(members) == 1 else np.mean(members, axis=0))
-        return np.stack(results) if isinstance(X, np.ndarray) else results
+        probabilities = list(self._probabilities(X))
+        return np.stack(probabilities) if isinstance(X, np.ndarray) else probabilities
 
     def predict(self, X: Any) -> Any:
         r"""Predict the most probable label of each voxel.
@@ -333,8 +323,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         list of ndarray of shape (\*spatial), int
             Label maps of the volumes' own shapes. An array if X is one.
         """
-        check_is_fitted(self)
-        maps = [self.classes_[self.predict_proba([volume])[0].argmax(axis=0)] for volume in is_collection(X)]
+        maps = [self.classes_[Q.argmax(axis=0)] for Q in self._probabilities(X)]
         return np.stack(maps) if isinstance(X, np.ndarray) else maps
 
     def score(self, X: Any, y: Any) -> float:
@@ -367,3 +356,16 @@ class SSLDECSegmenter(BaseVoxelwise):
             raise ValueError("score needs at least one volume with labeled voxels.")
         predicted = self.predict([X[i] for i in known])
         return float(dice_score([maps[i] for i in known], predicted, ignore_label=skipped))
+
+    def _probabilities(self, X: Any) -> Iterator[np.ndarray]:
+        """Yield the class probabilities of one volume after the other; all are checked before the first."""
+        check_is_fitted(self)
+        volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
+        samples = self._as_samples(volumes, [None] * len(volumes), torch.device("cpu"))
+        self._check_sizes(samples, self.nets_[0].margin)
+        for i in range(len(volumes)):
+            members = []
+            for net in self.nets_:
+                with net.threads():
+                    members.append(net.predict_volume(samples, i).cpu().numpy())
+            yield members[0] if len(members) == 1 else np.mean(members, axis=0)

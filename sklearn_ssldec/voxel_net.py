@@ -67,7 +67,7 @@ class PatchRows(Dataset):
         self.volumes, self.P = X, P
         self.escort: PatchRows | None = None
         self.escort_weight = 1.0
-        self.n_patches, self.generator = n_patches, generator
+        self.n_patches = n_patches
         self.patch_size, self.margin = patch_size, margin
         self.target_size = tuple(n - 2 * m for n, m in zip(patch_size, margin, strict=True))
         pool = sample_positions(len(X) if index is None else len(index), generator)
@@ -183,36 +183,29 @@ class VoxelNet(SSLDECNet):
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of the voxels (eq. 1), in float16: those of all volumes, or of `rows` in their order."""
-        n_rows = len(X) if rows is None else len(rows)
-        Q = torch.empty(0)
+        Q: Tensor | None = None
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
             chosen = None if rows is None else ((rows >= start) & (rows < stop)).nonzero().squeeze(1)
             if start == stop or (chosen is not None and len(chosen) == 0):
                 continue
-            Q_volume = torch.empty(0)
-            for corner, size, q in self._tiles(X, volume):
-                if len(Q_volume) == 0:
-                    Q_volume = q.new_empty(stop - start, len(q), dtype=torch.float16)
-                where = X.voxels(volume, corner, size).flatten().to(q.device)
-                takes_part = where >= 0
-                Q_volume[where[takes_part] - start] = q.flatten(1).T[takes_part].half()
-            if len(Q) == 0:
-                Q = Q_volume.new_empty(n_rows, Q_volume.shape[1])
+            of_volume = X.take(volume, self.predict_volume(X, volume)).half()
+            if Q is None:
+                Q = of_volume.new_empty(len(X) if rows is None else len(rows), of_volume.shape[1])
             if rows is None or chosen is None:
-                Q[start:stop] = Q_volume
+                Q[start:stop] = of_volume
             else:
-                Q[chosen] = Q_volume[rows[chosen] - start]
-        return Q
+                Q[chosen] = of_volume[rows[chosen] - start]
+        return torch.empty(0) if Q is None else Q
 
     def predict_volume(self, X: Volumes, volume: int) -> Tensor:
-        """Return Q of one volume, of shape (n_classes, ...), float32, on the CPU."""
+        """Return Q of one volume, of shape (n_classes, ...), float32, on the net's device."""
         whole = torch.empty(0)
         for corner, size, q in self._tiles(X, volume):
             if len(whole) == 0:
-                whole = torch.empty(len(q), *X.shape(volume))
+                whole = q.new_empty(len(q), *X.shape(volume))
             box = tuple(slice(first, first + n) for first, n in zip(corner, size, strict=True))
-            whole[(slice(None), *box)] = q.cpu()
+            whole[(slice(None), *box)] = q
         return whole
 
     def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
@@ -256,11 +249,9 @@ class VoxelNet(SSLDECNet):
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
         """Return patches on the device and augmented, and targets moved along with their voxels."""
         X = X.to(self.device, torch.float32)
-        return (
-            (X, targets)
-            if self.augment is None
-            else augment_patches(self.augment, X, targets, self.progress_)
-        )
+        if self.augment is None:
+            return X, targets
+        return augment_patches(self.augment, X, targets, self.progress_)
 
 
 def augment_patches(

@@ -7,10 +7,12 @@ from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
 from sklearn_ssldec.net import EmbeddingNetwork, SoftTargetRows, SSLDECNet, TensorSlices
 
 
-def rows(n, escort=None, **kwargs):
+def rows(n, escort=None, escort_weight=1.0):
     X = torch.arange(float(n))[:, None]
     P = torch.stack([X[:, 0], -X[:, 0]], dim=1)
-    return SoftTargetRows(X, P, torch.arange(n), escort, **kwargs)
+    made = SoftTargetRows(X, P, torch.arange(n))
+    made.escort, made.escort_weight = escort, escort_weight
+    return made
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 16, 17, 18])

@@ -96,6 +96,19 @@ def make_axes(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwar
     return axes.reshape(shape)
 
 
+def before_and_after(before: Any, estimator: Any) -> tuple[list[Any], list[str] | None]:
+    """Return the estimators of the panels, and the panels' titles.
+
+    Parameters
+    ----------
+    before : fitted estimator or None
+        The one to the left; None for a single panel.
+    estimator : fitted estimator
+        The other.
+    """
+    return ([estimator], None) if before is None else ([before, estimator], ["before", "after"])
+
+
 def store_axes(display: Any, axes: np.ndarray) -> None:
     """Keep the axes as scikit-learn's displays do: `ax_`, an array if there are several, and `figure_`.
 

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.inspection import DecisionBoundaryDisplay
 
-from sklearn_ssldec.display._drawing import class_color, class_marker, import_pyplot, make_axes, store_axes
+from sklearn_ssldec.display._drawing import (
+    before_and_after,
+    class_color,
+    class_marker,
+    import_pyplot,
+    make_axes,
+    store_axes,
+)
 from sklearn_ssldec.labels import labeled_mask
 
 
@@ -104,8 +111,7 @@ class BoundaryDisplay:
         BoundaryDisplay
             What was drawn.
         """
-        estimators = [estimator] if before is None else [before, estimator]
-        titles = None if before is None else ["before", "after"]
+        estimators, titles = before_and_after(before, estimator)
         return cls(estimators, X, y, titles=titles, unlabeled_label=unlabeled_label).plot(
             ax=ax,
             boundary_kwargs=boundary_kwargs,
@@ -142,6 +148,10 @@ class BoundaryDisplay:
         axes = make_axes(ax, (1, len(self.estimators)), (4.2, 3.4), sharex=True, sharey=True).ravel()
         titles = self.titles or [""] * len(self.estimators)
         points = np.asarray(self.X)
+        if self.y is None:
+            labeled = np.zeros(len(points), dtype=bool)
+        else:
+            labeled = labeled_mask(self.y, self.unlabeled_label)
         self.boundaries_: list[DecisionBoundaryDisplay] = []
         for one, estimator, title in zip(axes, self.estimators, titles, strict=True):
             n_classes = len(estimator.classes_)
@@ -160,10 +170,6 @@ class BoundaryDisplay:
             drawn.surface_.set_rasterized(True)
             self.boundaries_.append(drawn)
             predicted = estimator.predict(self.X)
-            if self.y is None:
-                labeled = np.zeros(len(points), dtype=bool)
-            else:
-                labeled = labeled_mask(self.y, self.unlabeled_label)
             for position, name in enumerate(estimator.classes_):
                 color, marker = class_color(position, n_classes), class_marker(position)
                 style = {"s": 8, "color": color, "marker": marker, "linewidth": 0, **(scatter_kwargs or {})}

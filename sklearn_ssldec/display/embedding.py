@@ -10,7 +10,13 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import _safe_indexing, check_random_state
 
-from sklearn_ssldec.display._drawing import class_color, class_marker, make_axes, store_axes
+from sklearn_ssldec.display._drawing import (
+    before_and_after,
+    class_color,
+    class_marker,
+    make_axes,
+    store_axes,
+)
 from sklearn_ssldec.labels import labeled_mask
 
 
@@ -118,12 +124,11 @@ class EmbeddingDisplay:
             rows = np.flatnonzero(chosen)
             X, labeled = _safe_indexing(X, rows), labeled[rows]
             y_true = None if y_true is None else _safe_indexing(y_true, rows)
-        estimators = [estimator] if before is None else [before, estimator]
+        estimators, titles = before_and_after(before, estimator)
         points, labels = [], []
         for one in estimators:
             points.append(to_plane(np.asarray(one.transform(X)), method, random_state))
             labels.append(one.predict(X) if y_true is None else np.asarray(y_true))
-        titles = None if before is None else ["before", "after"]
         return cls(points, labels, labeled=labeled, titles=titles).plot(
             ax=ax, scatter_kwargs=scatter_kwargs, labeled_kwargs=labeled_kwargs, text_kwargs=text_kwargs
         )
