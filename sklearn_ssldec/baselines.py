@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec._base import BaseSSLDEC
+from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.classifier import SSLDECClassifier
 from sklearn_ssldec.clustering import kl_divergence
-from sklearn_ssldec.net import SSLDECNet, Targets
+from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.segmenter import SSLDECSegmenter
 
 
@@ -31,12 +32,19 @@ class SoftmaxHead(nn.Module):
         Size of the embedding.
     n_classes : int
         Number of classes.
+    spread : float, default=None
+        The weights start at so many times the unit vectors, the biases at 0, if `n_features` is at least
+        `n_classes`. None is torch's random initialisation.
     """
 
-    def __init__(self, n_features: int, n_classes: int) -> None:
+    def __init__(self, n_features: int, n_classes: int, spread: float | None = None) -> None:
         super().__init__()
         self.n_features = n_features
         self.dense = nn.Linear(n_features, n_classes)
+        if spread is not None and n_features >= n_classes:
+            nn.init.eye_(self.dense.weight)
+            self.dense.weight.data.mul_(spread)
+            nn.init.zeros_(self.dense.bias)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the logarithm of the class probabilities of the embeddings `z`."""
@@ -235,7 +243,9 @@ class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
     """Pseudo-labeling of voxels: the predicted labels are the targets of the next iteration.
 
     The "pseudo-labeling" of the paper's figures 9 to 11: its network and its loop, without the clustering
-    layer and without the target distribution. Its parameters are those of :class:`SSLDECSegmenter`.
+    layer and without the target distribution. Its parameters are those of :class:`SSLDECSegmenter`;
+    `center_spread` is for the weights of the softmax layer what it is for the centroids: random weights may
+    start two classes close together, and they do not come apart.
 
     Examples
     --------
@@ -249,7 +259,10 @@ class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
     (3, 20, 20)
     """
 
-    unused_parameters = (*_Softmax.unused_parameters, "frequency")
+    unused_parameters = ("alpha", "class_prior", "frequency")
+
+    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
+        return SoftmaxHead(n_features, n_classes, spread=self.center_spread_)
 
     def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
         return hard_labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,16 @@ import torch
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, _safe_indexing, check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from sklearn.utils.validation import validate_data
 
-from sklearn_ssldec._base import BaseSSLDEC, majority
-from sklearn_ssldec.building import Auto, choose_auto
-from sklearn_ssldec.device import place, resolve_device
+from sklearn_ssldec._base import majority
+from sklearn_ssldec._rowwise import BaseRowwise
 from sklearn_ssldec.inputs import as_samples, warn_of_scales
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 from sklearn_ssldec.net import SSLDECNet
 
 
-class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSSLDEC):
+class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRowwise):
     r"""Semi-supervised classifier with deep embedded clustering (SSLDEC).
 
     A few labels and many unlabeled samples train a neural network whose last layer assigns each embedded
@@ -94,7 +91,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         The paper has 1: a single epoch on a single subset.
     target_views : int or "auto", default="auto"
         The targets come from the mean of Q and of the predictions for so many random augmentations of each
-        sample. "auto" is 0, the paper's, and 4 for images with fewer than 16 pixels a side.
+        sample. "auto" is 0, the paper's, and 4 for images.
     ema_decay : float in [0, 1) or "auto", default="auto"
         Decay, a step, of the moving average of the weights with which the network predicts. "auto" is 0, the
         paper's (the weights themselves), for images 0.99.
@@ -368,30 +365,6 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         predicted = self.predict(_safe_indexing(X, rows))
         given = labeled_values(y, self.unlabeled_label)
         return accuracy_score(given, predicted, sample_weight=sample_weight)
-
-    def _choose_auto(self, X: np.ndarray) -> Auto:
-        return choose_auto(X, resolve_device(self.device))
-
-    def _place(self, X: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-        samples = place(X, device)
-        return samples, samples[:2].to(device, torch.float32)
-
-    def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
-        """Return what a method of each net makes of the samples."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, reset=False)
-        X = as_samples(X, self.input_shape)
-        if X.shape[1:] != self.input_shape_:
-            raise ValueError(
-                f"X holds samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with samples "
-                f"of shape {self.input_shape_}."
-            )
-        samples = place(X, torch.device("cpu"))
-        results = []
-        for net in self.nets_:
-            with net.threads():
-                results.append(method(net, samples).cpu().numpy())
-        return results
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: float32 comes out, whatever goes in."""

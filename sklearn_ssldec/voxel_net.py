@@ -13,8 +13,9 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from sklearn_ssldec.augment import Compose, takes_progress
+from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
-from sklearn_ssldec.net import SSLDECNet, Targets
+from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.networks.densenet import crop
 from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
 

@@ -9,9 +9,20 @@ import sklearn_ssldec
 
 PACKAGE = Path(sklearn_ssldec.__file__).parent
 STOREYS = [
-    {"clustering", "labels", "inputs", "augment", "device", "patches", "volumes", "metrics", "container"},
+    {
+        "clustering",
+        "labels",
+        "inputs",
+        "augment",
+        "batches",
+        "device",
+        "patches",
+        "volumes",
+        "metrics",
+        "container",
+    },
     {"networks", "net", "voxel_net", "algorithm", "encoding"},
-    {"building", "_base", "classifier", "_voxelwise", "segmenter", "baselines"},
+    {"building", "_base", "classifier", "_rowwise", "_voxelwise", "segmenter", "baselines"},
     {"datasets", "model_selection", "scans", "display", "calibration", "persistence"},
 ]
 

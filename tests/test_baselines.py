@@ -15,7 +15,8 @@ from sklearn_ssldec.baselines import (
     TemporalEnsemblingClassifier,
     hard_labels,
 )
-from sklearn_ssldec.net import EmbeddingNetwork, Targets
+from sklearn_ssldec.batches import Targets
+from sklearn_ssldec.net import EmbeddingNetwork
 
 BASELINES = [SupervisedClassifier, PseudoLabelClassifier, PiModelClassifier, TemporalEnsemblingClassifier]
 QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}
@@ -138,3 +139,10 @@ def test_pseudo_labels_come_from_the_images_themselves_unless_views_are_asked_fo
     assert views == []
     PseudoLabelClassifier(**quick, target_views=3).fit(X, y)
     assert views == [24] * 3
+
+
+def test_softmax_weights_can_start_far_apart():
+    head = SoftmaxHead(3, 2, spread=2.0)
+    assert head.dense.weight.tolist() == [[2, 0, 0], [0, 2, 0]]
+    assert head.dense.bias.tolist() == [0, 0]
+    assert SoftmaxHead(2, 3, spread=2.0).dense.weight.abs().max() < 1  # no room for three

@@ -3,8 +3,9 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from sklearn_ssldec.batches import SoftTargetRows, TensorSlices
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
-from sklearn_ssldec.net import EmbeddingNetwork, SoftTargetRows, SSLDECNet, TensorSlices
+from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 
 
 def rows(n, escort=None, escort_weight=1.0):

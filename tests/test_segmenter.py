@@ -217,6 +217,9 @@ def test_pseudo_labeling_is_the_same_loop_with_a_softmax():
     seg = PseudoLabelSegmenter(**segmenter().get_params()).fit(images, [maps[0], *[None] * 5])
     assert seg.score(images, maps) > 0.6
     assert not hasattr(seg, "cluster_centers_")
+    untrained = PseudoLabelSegmenter(**{**segmenter().get_params(), "pretrain_epochs": 0, "max_iter": 0})
+    weight = untrained.fit(images, [maps[0], *[None] * 5]).nets_[0].module_.head.dense.weight
+    assert weight.tolist() == [[2, 0, 0], [0, 2, 0], [0, 0, 2]], "the classes start as far apart as SSLDEC's"
     with pytest.raises(ValueError, match="frequency has no meaning for PseudoLabelSegmenter"):
         PseudoLabelSegmenter(frequency="soft").fit(images, maps)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity, RandomTranslation
+from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
-from sklearn_ssldec.net import Targets
 from sklearn_ssldec.patches import Volumes
 from sklearn_ssldec.voxel_net import PatchBatches, PatchRows, augment_patches
 

@@ -1,0 +1,113 @@
+"""Rows of samples with soft targets, and batches cut from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sklearn_ssldec.clustering import OneHot
+
+
+class SoftTargetRows(Dataset):
+    """Rows of X with their soft targets, the dataset of one epoch; it copies nothing.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, ...)
+        Samples.
+    P : Tensor of shape (n_samples, n_classes) or OneHot
+        Targets.
+    index : Tensor of shape (n_rows,), int64, or None
+        The rows that take part; None for all.
+
+    Attributes
+    ----------
+    escort : SoftTargetRows or None
+        Rows of which a random batch joins each batch.
+    escort_weight : float
+        Weight in the loss of those that join, where those that they join have weight 1.
+    """
+
+    def __init__(
+        self,
+        X: Tensor,
+        P: Tensor | OneHot,
+        index: Tensor | None,
+    ) -> None:
+        self.X, self.P = X, P
+        self.index = torch.arange(len(X), device=P.device) if index is None else index
+        self.escort: SoftTargetRows | None = None
+        self.escort_weight = 1.0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, rows: Any) -> tuple[Tensor, Tensor]:
+        """Return samples and targets of `rows`, a tensor of positions."""
+        chosen = self.index[rows]
+        return self.X[chosen.to(self.X.device)].to(self.P.device), self.P[chosen]
+
+
+class Targets(NamedTuple):
+    """Targets of a batch.
+
+    Attributes
+    ----------
+    p : Tensor of shape (n_rows, n_classes)
+        Target distributions.
+    weight : Tensor of shape (n_rows,) or None
+        Weights in the loss; None weighs all alike.
+    n_own : int
+        The first so many rows are the batch's own; those behind them are its escort.
+    """
+
+    p: Tensor
+    weight: Tensor | None
+    n_own: int
+
+
+class TensorSlices:
+    """Batches cut from whole tensors, in a new random order each time: what a DataLoader does, row by row.
+
+    A last batch of one row joins the one before it, since batch normalisation cannot train on one row.
+
+    Parameters
+    ----------
+    dataset : SoftTargetRows
+        What to cut.
+    batch_size : int
+        Rows a batch, and of its escort at most.
+    generator : torch.Generator, default=None
+        CPU generator of the order.
+    """
+
+    def __init__(
+        self, dataset: SoftTargetRows, batch_size: int, generator: torch.Generator | None = None
+    ) -> None:
+        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+
+    def __len__(self) -> int:
+        n_rows = len(self.dataset)
+        n_batches = -(-n_rows // self.batch_size)
+        return n_batches - (n_batches > 1 and n_rows % self.batch_size == 1)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
+        """Yield samples, and their targets."""
+        order, n_batches, escort = self._shuffled(self.dataset), len(self), self.dataset.escort
+        for i in range(n_batches):
+            stop = (i + 1) * self.batch_size if i + 1 < n_batches else len(order)
+            X, P = self.dataset[order[i * self.batch_size : stop]]
+            weight, n_own = None, len(P)
+            if escort is not None:
+                X_escort, P_escort = escort[self._shuffled(escort)[: self.batch_size]]
+                escort_weight = self.dataset.escort_weight * len(P) / len(P_escort)
+                weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_escort),), escort_weight)])
+                X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
+            yield X, Targets(P, weight, n_own)
+
+    def _shuffled(self, rows: SoftTargetRows) -> Tensor:
+        return torch.randperm(len(rows), generator=self.generator).to(rows.index.device)
