@@ -98,7 +98,7 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
             "batch_size": 32,
             "labeled_weight": 0.0,
             "ema_decay": 0.99,
-            "target_views": 4 if small else 0,
+            "target_views": 4,
         },
         pretrain_batches=1000 if small else 2000,
     )
