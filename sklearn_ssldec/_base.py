@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
@@ -23,8 +24,10 @@ from tqdm.auto import tqdm
 
 from sklearn_ssldec.algorithm import Outcome, Settings, ssldec
 from sklearn_ssldec.building import Auto, build_network, pretrain_epochs
-from sklearn_ssldec.clustering import ClusteringLayer, hard_assignment, target_distribution
+from sklearn_ssldec.checkpoint import Checkpoint, describe_call, open_folder
+from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
 from sklearn_ssldec.device import count_operations, resolve_device, seeded
+from sklearn_ssldec.interrupt import on_interrupt
 from sklearn_ssldec.labels import EncodedLabels
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 
@@ -60,6 +63,9 @@ class BaseSSLDEC(BaseEstimator):
         "input_shape": [tuple, list, None],
         "unlabeled_label": [Integral, str, None],
         "device": [str, torch.device],
+        "on_divergence": [StrOptions({"warn", "raise"})],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, StrOptions({"disable"}), None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -181,6 +187,7 @@ class BaseSSLDEC(BaseEstimator):
             max_labeled_epochs=self.max_labeled_epochs,
             balance=self.balance,
             min_batches=self.min_batches,
+            on_divergence=self.on_divergence,
             **chosen,
         )
         settings = replace(settings, **self._changed_settings())
@@ -188,11 +195,24 @@ class BaseSSLDEC(BaseEstimator):
             settings = replace(settings, target_views=0)
         if labels.labeled.all():
             settings = replace(settings, max_iter=0)
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
-        fit_member = delayed(self._fit_member)
-        return Parallel(n_jobs=self.n_jobs)(
-            fit_member(X, labels, settings, prior, auto, of_net, int(seed)) for seed in seeds
-        )
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators).tolist()
+        paths: list[Path | None] = [None] * len(seeds)
+        if self.checkpoint_dir is not None:
+            call = describe_call(self.get_params(deep=False), X=X, y=[labels.codes, labels.classes.tolist()])
+            seeds = open_folder(self.checkpoint_dir, call, seeds, any_seeds=self.random_state is None)
+            paths = [Path(self.checkpoint_dir) / f"network_{i}.safetensors" for i in range(len(seeds))]
+        arguments = [
+            (X, labels, settings, prior, auto, of_net, seed, path)
+            for seed, path in zip(seeds, paths, strict=True)
+        ]
+        if effective_n_jobs(self.n_jobs) > 1:
+            return Parallel(n_jobs=self.n_jobs)(delayed(self._fit_member)(*each) for each in arguments)
+        members = []
+        for each in arguments:
+            members.append(self._fit_member(*each))
+            if members[-1][1].termination_condition == "interrupted":
+                break
+        return members
 
     def _fit_member(
         self,
@@ -203,6 +223,7 @@ class BaseSSLDEC(BaseEstimator):
         auto: Auto,
         of_net: dict[str, Any],
         seed: int,
+        path: Path | None,
     ) -> tuple[SSLDECNet, Outcome]:
         device = resolve_device(self.device)
         n_classes = len(labels.classes)
@@ -239,7 +260,10 @@ class BaseSSLDEC(BaseEstimator):
                 **{name: v for name, v in self._kwargs.items() if not name.startswith("module__")},
             ).initialize()
 
-            def report(record: dict[str, Any]) -> None:
+            def report(outcome: Outcome) -> None:
+                if checkpoint is not None:
+                    checkpoint.save(outcome)
+                record = outcome.history[-1]
                 bar.set_description("SSLDEC", refresh=False)
                 bar.set_postfix(
                     labeled_accuracy=f"{record['labeled_accuracy']:.3f}",
@@ -250,8 +274,24 @@ class BaseSSLDEC(BaseEstimator):
 
             y = torch.from_numpy(labels.codes).to(device)
             net.notify("on_train_begin", X=samples, y=y)
-            with net.threads():
-                outcome = ssldec(net, samples, y, n_classes, settings, generator=generator, report=report)
+            checkpoint = outcome = None
+            if path is not None:
+                checkpoint = Checkpoint(path, self.checkpoint_every, net, generator, target)
+                outcome = checkpoint.restore()
+                bar.update(0 if outcome is None else outcome.n_iter)
+            with net.threads(), on_interrupt(net.interrupt):
+                outcome = ssldec(
+                    net,
+                    samples,
+                    y,
+                    n_classes,
+                    settings,
+                    generator=generator,
+                    report=report,
+                    outcome=outcome,
+                )
+            if checkpoint is not None and outcome.termination_condition in ("tol", "max_iter"):
+                checkpoint.save(outcome, whatever=True)
             net.notify("on_train_end", X=samples, y=y)
         net.keep_average()
         # The net would keep a second reference, which a pickle made on a GPU could not bring to a CPU.
@@ -274,29 +314,8 @@ class BaseSSLDEC(BaseEstimator):
         if labels.labeled.all():
             self.n_iter_ = 1  # the supervised training
         conditions = {outcome.termination_condition for outcome in outcomes}
-        self.termination_condition_ = "max_iter" if "max_iter" in conditions else conditions.pop()
-
-    def _warn_of_outcomes(self, outcomes: list[Outcome], classes: np.ndarray) -> None:
-        last = [outcome.history[-1]["labeled_accuracy"] for outcome in outcomes if outcome.n_iter > 0]
-        if last and min(last) < self.labeled_threshold:
-            warnings.warn(
-                f"Training on the labeled samples ended at an accuracy of {min(last):.3f}, below "
-                f"labeled_threshold={self.labeled_threshold}, after max_labeled_epochs="
-                f"{self.max_labeled_epochs} epochs of the last iteration. If some labels may be wrong, lower "
-                "labeled_threshold; otherwise raise max_labeled_epochs or lr.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        for outcome in outcomes:
-            absent = np.setdiff1d(np.arange(len(classes)), hard_assignment(outcome.Q).numpy())
-            if len(absent):
-                names = ", ".join(map(repr, classes[absent].tolist()))
-                warnings.warn(
-                    f"No sample is predicted to be of class {names}, although there are labels of it. Label "
-                    "more samples of it, or raise max_labeled_epochs or labeled_weight.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
+        worst_first = ("interrupted", "diverged", "max_iter", "tol", "supervised")
+        self.termination_condition_ = next(name for name in worst_first if name in conditions)
 
 
 def check_learning_rate(name: str, value: Any) -> tuple[float, float]:
@@ -349,18 +368,3 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, n_classes: int) -> np
             f"classes_, got {class_prior!r}."
         )
     return prior / prior.sum()
-
-
-def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
-    """Return the class that most networks predict; of several, the first.
-
-    Parameters
-    ----------
-    votes : sequence of ndarray of shape (n_samples,), integer
-        Classes that each network predicts.
-    n_classes : int
-        Number of classes.
-    """
-    if len(votes) == 1:
-        return votes[0]
-    return np.stack([sum(vote == j for vote in votes) for j in range(n_classes)]).argmax(axis=0)

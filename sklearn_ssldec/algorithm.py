@@ -26,6 +26,10 @@ class Epoch(NamedTuple):
     n_batches: int
 
 
+class DivergenceError(ValueError):
+    """The loss or the predictions are not finite."""
+
+
 class Model(Protocol):
     """What Algorithm 1 asks of the model M."""
 
@@ -50,6 +54,12 @@ class Model(Protocol):
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
+
+    def get_state(self) -> Any:
+        """Return a copy of all that training changes."""
+
+    def set_state(self, state: Any) -> None:
+        """Go back to a state."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class Settings:
         The targets come from the mean of Q and of the predictions for so many augmentations of each sample.
     target : callable
         Q of all samples to P: `target_distribution`, or what a baseline does in its place.
+    on_divergence : {"warn", "raise"}
+        Whether a cycle that diverges ends with the state after the last iteration, or with the error.
     """
 
     pretrain_epochs: int
@@ -100,29 +112,33 @@ class Settings:
     target_views: int = 0
     target: Callable[[Tensor], Tensor] = target_distribution
     class_mean: bool = False
+    on_divergence: str = "warn"
 
 
 @dataclass
 class Outcome:
-    """What Algorithm 1 leaves behind, besides the trained model.
+    """How far Algorithm 1 has come, and in the end what it leaves behind, besides the trained model.
 
     Attributes
     ----------
     Q : Tensor of shape (n_samples, n_classes)
-        Soft assignments of all samples.
+        Soft assignments of all samples, in the end.
     supervised : Tensor of shape (n_samples,), integer
         Class that the model predicted after pre-training.
     n_iter : int
         Iterations done.
+    n_calm : int
+        Calm iterations in a row, up to the last.
     termination_condition : str
-        Why the cycle ended: "tol", "max_iter", or "supervised" (`max_iter` is 0).
+        Why the cycle ended: "tol", "max_iter", "supervised" (`max_iter` is 0), "interrupted" or "diverged".
     history : list of dict
         One record for pre-training (iteration 0) and one for each iteration.
     """
 
-    Q: Tensor
-    supervised: Tensor
+    Q: Tensor = field(default_factory=lambda: torch.empty(0))
+    supervised: Tensor = field(default_factory=lambda: torch.empty(0))
     n_iter: int = 0
+    n_calm: int = 0
     termination_condition: str = "supervised"
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -135,7 +151,8 @@ def ssldec(
     settings: Settings,
     *,
     generator: torch.Generator | None = None,
-    report: Callable[[dict[str, Any]], None] = lambda record: None,
+    report: Callable[[Outcome], None] = lambda outcome: None,
+    outcome: Outcome | None = None,
 ) -> Outcome:
     """Train a model by Algorithm 1.
 
@@ -154,23 +171,32 @@ def ssldec(
     generator : torch.Generator, default=None
         CPU generator of the balanced subsets.
     report : callable
-        Called with each new record of the history.
+        Called with the outcome so far, after pre-training and each iteration.
+    outcome : Outcome, default=None
+        What `report` was called with, to go on from there. `M` and `generator` are as they were then.
 
     Returns
     -------
     Outcome
-        Q, the history, and how the cycle ended.
+        Q, the history, and how the cycle ended. KeyboardInterrupt ends it, with the model as it is then.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss or the predictions are not finite, in pre-training, or in the cycle where
+        `settings.on_divergence` is "raise".
     """
     L = (y >= 0).nonzero().squeeze(1)
     labels = y[L].long()
     Y = OneHot(y, n_classes)
-    outcome = Outcome(Q=torch.empty(0), supervised=torch.empty(0))
+    outcome = Outcome() if outcome is None else outcome
     started = time.perf_counter()
+    last_state = None
 
     def predictions(rows: Tensor | None = None) -> Tensor:
         Q = M.soft_assignment(X, rows)
         if not torch.isfinite(Q).all():
-            raise ValueError(
+            raise DivergenceError(
                 "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
                 "and lr."
             )
@@ -196,81 +222,109 @@ def ssldec(
         now = time.perf_counter()
         outcome.history.append({"iteration": outcome.n_iter, **values, "seconds": now - started})
         started = now
-        report(outcome.history[-1])
 
-    # M <- train_model(L)
-    loss = float("nan")
-    for epoch in range(settings.pretrain_epochs):
-        M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
-        loss = M.train_epoch(X, Y, L).loss
-
-    # Q <- predictions(M, L and U), defined in (1)
-    Q = predictions()
-    predicted = outcome.supervised = hard_assignment(Q)
-    record(
-        loss=loss,
-        labeled_accuracy=accuracy(Q[L]),
-        share_changed=float("nan"),
-        subset_size=len(L),
-        labeled_epochs=settings.pretrain_epochs,
-        n_absent_classes=len(_absent(predicted, n_classes)),
-    )
-    unchanged = 0
-    while outcome.n_iter < settings.max_iter and unchanged < settings.n_iter_no_change:
-        M.set_schedule(
-            _linear(settings.lr, outcome.n_iter, settings.max_iter),
-            progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
-        )
-        # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
-        counted_as = predicted.clone()
-        if settings.target_views > 0:
-            views = (M.augmented_assignment(X) for _ in range(settings.target_views))
-            Q = sum(views, Q) / (settings.target_views + 1)
-            counted_as = hard_assignment(Q)
-        P = settings.target(Q)
-        del Q  # of many voxels, P is large enough
-
-        # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere stand in
-        # for it, with their labels: without them the subset would be empty and the cycle idle.
-        absent = _absent(counted_as, n_classes)
-        stand_in = L[torch.isin(labels, absent)]
-        P[stand_in] = Y[stand_in].to(P.dtype)
-        counted_as[stand_in] = labels[torch.isin(labels, absent)].to(counted_as.dtype)
-
-        # M <- train_model(P'), for 1 epoch
-        n_batches = 0
-        while n_batches < settings.min_batches:
-            if settings.balance is None:
-                subset = None
-            else:
-                subset = balanced_subset(
-                    counted_as, n_classes, min_share=settings.balance, generator=generator
-                )
-            escort = (Y, L) if settings.labeled_weight > 0 else None
-            loss, n = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
-            n_batches += n
-
-        # while train accuracy < threshold do M <- train_model(L)
-        labeled_accuracy, labeled_epochs = train_to_threshold()
-
-        del P
-        Q = predictions()
-        before, predicted = predicted, hard_assignment(Q)
-        n_changed = int((predicted != before).sum())
-        # until end condition is met
-        unchanged = unchanged + 1 if n_changed <= settings.tol * len(X) else 0
-        outcome.n_iter += 1
+    def record_supervised(Q: Tensor, loss: float, n_epochs: int) -> None:
+        outcome.supervised = hard_assignment(Q)
         record(
             loss=loss,
-            labeled_accuracy=labeled_accuracy,
-            share_changed=n_changed / len(X),
-            subset_size=len(X) if subset is None else len(subset),
-            labeled_epochs=labeled_epochs,
-            n_absent_classes=len(absent),
+            labeled_accuracy=accuracy(Q[L]),
+            share_changed=float("nan"),
+            subset_size=len(L),
+            labeled_epochs=n_epochs,
+            n_absent_classes=len(_absent(outcome.supervised, n_classes)),
         )
-    outcome.Q = Q
-    if outcome.n_iter > 0:
-        outcome.termination_condition = "tol" if unchanged >= settings.n_iter_no_change else "max_iter"
+
+    def keep() -> None:
+        nonlocal last_state
+        if settings.on_divergence == "warn":
+            last_state = M.get_state()
+        report(outcome)
+
+    def run() -> Tensor:
+        # M <- train_model(L)
+        if not outcome.history:
+            loss = float("nan")
+            for epoch in range(settings.pretrain_epochs):
+                M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
+                loss = M.train_epoch(X, Y, L).loss
+
+        # Q <- predictions(M, L and U), defined in (1)
+        Q = predictions()
+        if not outcome.history:
+            record_supervised(Q, loss, settings.pretrain_epochs)
+            keep()
+        predicted = hard_assignment(Q)
+        while outcome.n_iter < settings.max_iter and outcome.n_calm < settings.n_iter_no_change:
+            M.set_schedule(
+                _linear(settings.lr, outcome.n_iter, settings.max_iter),
+                progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
+            )
+            # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
+            counted_as = predicted.clone()
+            if settings.target_views > 0:
+                views = (M.augmented_assignment(X) for _ in range(settings.target_views))
+                Q = sum(views, Q) / (settings.target_views + 1)
+                counted_as = hard_assignment(Q)
+            P = settings.target(Q)
+            del Q  # of many voxels, P is large enough
+
+            # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere
+            # stand in for it, with their labels: without them the subset would be empty and the cycle idle.
+            absent = _absent(counted_as, n_classes)
+            stand_in = L[torch.isin(labels, absent)]
+            P[stand_in] = Y[stand_in].to(P.dtype)
+            counted_as[stand_in] = labels[torch.isin(labels, absent)].to(counted_as.dtype)
+
+            # M <- train_model(P'), for 1 epoch
+            n_batches = 0
+            while n_batches < settings.min_batches:
+                if settings.balance is None:
+                    subset = None
+                else:
+                    subset = balanced_subset(
+                        counted_as, n_classes, min_share=settings.balance, generator=generator
+                    )
+                escort = (Y, L) if settings.labeled_weight > 0 else None
+                loss, n = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
+                n_batches += n
+
+            # while train accuracy < threshold do M <- train_model(L)
+            labeled_accuracy, labeled_epochs = train_to_threshold()
+
+            del P
+            Q = predictions()
+            before, predicted = predicted, hard_assignment(Q)
+            n_changed = int((predicted != before).sum())
+            # until end condition is met
+            outcome.n_calm = outcome.n_calm + 1 if n_changed <= settings.tol * len(X) else 0
+            outcome.n_iter += 1
+            record(
+                loss=loss,
+                labeled_accuracy=labeled_accuracy,
+                share_changed=n_changed / len(X),
+                subset_size=len(X) if subset is None else len(subset),
+                labeled_epochs=labeled_epochs,
+                n_absent_classes=len(absent),
+            )
+            keep()
+        return Q
+
+    try:
+        outcome.Q = run()
+        if outcome.n_iter > 0:
+            calm = outcome.n_calm >= settings.n_iter_no_change
+            outcome.termination_condition = "tol" if calm else "max_iter"
+    except KeyboardInterrupt:
+        outcome.termination_condition = "interrupted"
+        outcome.Q = predictions()
+        if not outcome.history:
+            record_supervised(outcome.Q, loss=float("nan"), n_epochs=0)
+    except DivergenceError:
+        if last_state is None:
+            raise
+        outcome.termination_condition = "diverged"
+        M.set_state(last_state)
+        outcome.Q = predictions()
     return outcome
 
 

@@ -83,6 +83,14 @@ class RunningAverage:
         self.n_calls += 1
         return self.total / (1 - self.momentum**self.n_calls)
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what it remembers."""
+        return {"total": self.total, "n_calls": self.n_calls}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.total, self.n_calls = state["total"], state["n_calls"]
+
 
 class ConsistencyNet(SSLDECNet):
     """A net whose loss is consistency for a batch's own rows, and cross-entropy for the labeled ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssldec._base import majority
 from sklearn_ssldec._rowwise import BaseRowwise
 from sklearn_ssldec.inputs import as_samples, warn_of_scales
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 from sklearn_ssldec.net import SSLDECNet
+from sklearn_ssldec.outcomes import majority, warn_of_outcomes
 
 
 class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRowwise):
@@ -102,6 +103,15 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         Marks an unlabeled sample in `y`. None: all are labeled.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+    on_divergence : {"warn", "raise"}, default="warn"
+        What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
+        with the network of the iteration before, and a warning; or with an error. In pre-training it is
+        always an error.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder of checkpoints, one for each fit. The same call, after a crash or a kill, goes on where it was
+        and ends with the same result.
+    checkpoint_every : int, default=1
+        Iterations between checkpoints.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Passed to skorch, which copies are made for.
     n_jobs : int, default=None
@@ -127,9 +137,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         part; of several networks, what most of them predicted.
     n_iter_ : int
         Iterations done, the largest number of any network; 1, the supervised training, if all are labeled.
-    termination_condition_ : {"tol", "max_iter", "supervised"}
-        Why training ended: little changed; `max_iter` was reached (by any network); or there were no
-        iterations, `max_iter` being 0 or all samples labeled.
+    termination_condition_ : {"tol", "max_iter", "supervised", "interrupted", "diverged"}
+        Why training ended: little changed; `max_iter` was reached (by any network); there were no iterations,
+        `max_iter` being 0 or all samples labeled; by Ctrl-C or a callback; see `on_divergence`.
     history_ : list of dict
         One record for pre-training (iteration 0) and one for each iteration of each network (``estimator``):
         loss, labeled accuracy, share changed and so on; ``pandas.DataFrame(history_)`` is a table.
@@ -198,6 +208,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         input_shape: tuple[int, ...] | None = None,
         unlabeled_label: int | str | None = -1,
         device: str | torch.device = "auto",
+        on_divergence: str = "warn",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
         callbacks: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -228,6 +241,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.input_shape = input_shape
         self.unlabeled_label = unlabeled_label
         self.device = device
+        self.on_divergence = on_divergence
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -279,7 +295,10 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.transduction_ = self.classes_[predicted]
         votes = [outcome.supervised.numpy() for outcome in outcomes]
         self.supervised_transduction_ = self.classes_[majority(votes, len(self.classes_))]
-        self._warn_of_outcomes(outcomes, self.classes_)
+        # Three: the line that calls fit, behind scikit-learn's wrapper.
+        warn_of_outcomes(
+            outcomes, self.classes_, self.labeled_threshold, self.max_labeled_epochs, stacklevel=3
+        )
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from sklearn_ssldec.algorithm import Epoch
+from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import takes_progress
 from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import OneHot, kl_divergence
@@ -94,6 +95,7 @@ class SSLDECNet(NeuralNet):
         self.ema_decay = ema_decay
         self.n_operations = n_operations
         self.progress_ = 0.0
+        self.interrupted_ = False
         self.informs_ = augment is not None and takes_progress(augment)
 
     # What Algorithm 1 asks of a model -------------------------------------------------------------------
@@ -117,7 +119,7 @@ class SSLDECNet(NeuralNet):
         loss = self.history[-1, "train_loss"]
         self.history[-1]["batches"].clear()  # skorch keeps a dict a batch, without end
         if not math.isfinite(loss):
-            raise ValueError(
+            raise DivergenceError(
                 f"Training diverged: the loss became {loss}. Scale X (StandardScaler), or lower pretrain_lr "
                 "and lr."
             )
@@ -133,6 +135,35 @@ class SSLDECNet(NeuralNet):
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * (lr / self.lr)
         self.progress_ = progress
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a copy of the weights, their average, and the optimizer's state."""
+        state = {"module": dict(self.module_.state_dict()), "optimizer": self.optimizer_.state_dict()}
+        if self.ema_decay > 0:
+            state["averaged"] = dict(self.averaged_.state_dict())
+        return copy.deepcopy(state)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.module_.load_state_dict(state["module"])
+        self.optimizer_.load_state_dict(state["optimizer"])
+        for weight, values in self.optimizer_.state.items():
+            for name, value in values.items():
+                # torch's fused optimizers go through memory: in another layout, they take other elements.
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+        if self.ema_decay > 0:
+            self.averaged_.load_state_dict(state["averaged"])
+
+    def interrupt(self) -> None:
+        """Ask for a stop at the end of the batch at work."""
+        self.interrupted_ = True
+
+    def stop_if_interrupted(self) -> None:
+        """Raise KeyboardInterrupt if a stop was asked for."""
+        if self.interrupted_:
+            self.interrupted_ = False
+            raise KeyboardInterrupt
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
@@ -174,6 +205,7 @@ class SSLDECNet(NeuralNet):
                 padding = -len(batch) % 16
                 padded = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
                 outputs.append(function(padded)[: len(batch)])
+                self.stop_if_interrupted()
         return torch.cat(outputs)
 
     # skorch's hooks ---------------------------------------------------------------------------------------
@@ -237,6 +269,7 @@ class SSLDECNet(NeuralNet):
             losses.append(step["loss"].detach())
             sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
+            self.stop_if_interrupted()
         mean = torch.stack(losses).cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
         self.history.record(prefix + "_loss", mean.item())
 

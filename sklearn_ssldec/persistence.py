@@ -84,6 +84,8 @@ def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
     check_is_fitted(estimator)
     encoder = Encoder()
     values = estimator.get_params(deep=False)
+    if values["checkpoint_dir"] is not None:
+        values["checkpoint_dir"] = os.fspath(values["checkpoint_dir"])
     parameters, left_out = _encode_all(values, encoder, "parameters")
     attributes, lost = _encode_all(
         {k: v for k, v in vars(estimator).items() if k not in {*values, "_kwargs", "nets_"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssldec._base import majority
 from sklearn_ssldec._voxelwise import BaseVoxelwise
 from sklearn_ssldec.clustering import hard_assignment
 from sklearn_ssldec.metrics import dice_score
+from sklearn_ssldec.outcomes import majority, warn_of_outcomes
 from sklearn_ssldec.volumes import as_label_maps, as_volumes, check_shapes, encode_label_maps, is_collection
 
 
@@ -110,6 +111,15 @@ class SSLDECSegmenter(BaseVoxelwise):
         in scores.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+    on_divergence : {"warn", "raise"}, default="warn"
+        What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
+        with the network of the iteration before, and a warning; or with an error. In pre-training it is
+        always an error.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder of checkpoints, one for each fit. The same call, after a crash or a kill, goes on where it was
+        and ends with the same result.
+    checkpoint_every : int, default=1
+        Iterations between checkpoints.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Passed to skorch, which copies are made for.
     n_jobs : int, default=None
@@ -132,7 +142,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         several networks, what most of them predicted.
     n_iter_ : int
         Iterations done, the largest number of any network.
-    termination_condition_ : {"tol", "max_iter", "supervised"}
+    termination_condition_ : {"tol", "max_iter", "supervised", "interrupted", "diverged"}
         Why training ended, as in :class:`~sklearn_ssldec.SSLDECClassifier`.
     history_ : list of dict
         One record for pre-training (iteration 0) and one for each iteration of each network (``estimator``).
@@ -204,6 +214,9 @@ class SSLDECSegmenter(BaseVoxelwise):
         unlabeled_label: int = -1,
         ignore_label: int | None = None,
         device: str | torch.device = "auto",
+        on_divergence: str = "warn",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
         callbacks: Any = None,
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -238,6 +251,9 @@ class SSLDECSegmenter(BaseVoxelwise):
         self.unlabeled_label = unlabeled_label
         self.ignore_label = ignore_label
         self.device = device
+        self.on_divergence = on_divergence
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -291,7 +307,10 @@ class SSLDECSegmenter(BaseVoxelwise):
         first = majority([outcome.supervised.numpy() for outcome in outcomes], len(self.classes_))
         self.transduction_ = self._as_maps(np.where(labels.labeled, labels.codes, last), shapes, ignored)
         self.supervised_transduction_ = self._as_maps(first, shapes, ignored)
-        self._warn_of_outcomes(outcomes, self.classes_)
+        # Three: the line that calls fit, behind scikit-learn's wrapper.
+        warn_of_outcomes(
+            outcomes, self.classes_, self.labeled_threshold, self.max_labeled_epochs, stacklevel=3
+        )
         return self
 
     def predict_proba(self, X: Any) -> Any:

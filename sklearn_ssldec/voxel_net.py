@@ -218,6 +218,7 @@ class VoxelNet(SSLDECNet):
             box = X.patch(volume, outer_corner, outer_size).to(self.device)
             with torch.no_grad():
                 yield corner, size, network(box[None])[0].exp()
+            self.stop_if_interrupted()
 
     def largest_tile(self) -> int:
         """Return `tile_size`, or what fits into `TILE_BYTES`, or a quarter of a GPU's free memory."""

@@ -55,6 +55,12 @@ class ScriptedModel:
         rows = torch.arange(len(samples)) if rows is None else rows
         return self.Qs[0][samples[rows, 0].long()]
 
+    def get_state(self):
+        return list(self.Qs)
+
+    def set_state(self, state):
+        self.Qs = list(state)
+
     def augmented_assignment(self, samples):
         return self.views.pop(0)
 
@@ -240,7 +246,7 @@ def test_history_has_one_record_an_iteration():
         Y,
         2,
         SETTINGS,
-        report=lambda record: reported.append(record),
+        report=lambda outcome: reported.append(dict(outcome.history[-1])),
     )
     assert reported == outcome.history
     assert [record["iteration"] for record in outcome.history] == [0, 1]

@@ -1,0 +1,231 @@
+"""Checkpoints: a fit that was killed goes on where it was, to the same result bit by bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_ssldec.algorithm import Outcome
+from sklearn_ssldec.container import seal, unseal, write
+from sklearn_ssldec.encoding import Decoder, Encoder, UnwritableError
+from sklearn_ssldec.net import SSLDECNet
+
+CALL_FILE = "fit.json"
+VERSIONS = ("sklearn-ssldec", "torch", "skorch", "scikit-learn", "numpy")
+# Of the caller's convenience; they change nothing in the result.
+FREE_PARAMETERS = {"n_jobs", "verbose", "checkpoint_dir", "checkpoint_every"}
+
+
+def describe_call(parameters: Mapping[str, Any], **data: Any) -> dict[str, str]:
+    """Return what a fit was called with, as texts to compare.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's parameters.
+    **data : ndarray, or list of ndarray or None, or such lists
+        Of which digests are taken.
+    """
+    chosen = {name: value for name, value in parameters.items() if name not in FREE_PARAMETERS}
+    return {
+        **{name: _digest(value) for name, value in data.items()},
+        **{f"{name}=": _describe(value) for name, value in sorted(chosen.items())},
+        **{f"version of {name}": version(name) for name in VERSIONS},
+    }
+
+
+def open_folder(
+    folder: str | os.PathLike[str], call: dict[str, str], seeds: list[int], any_seeds: bool
+) -> list[int]:
+    """Make a folder ready for the checkpoints of a fit, and return the seeds of its networks.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder; made if there is none.
+    call : dict of str to str
+        What the fit is called with: `describe_call`.
+    seeds : list of int
+        Seeds of the networks.
+    any_seeds : bool
+        Whether seeds of an earlier call take the place of these: no `random_state` was given.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds the checkpoints of another fit.
+    """
+    folder = Path(folder)
+    file = folder / CALL_FILE
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(json.dumps({"seeds": seeds, "call": call}, indent=1).encode(), file)
+        return seeds
+    try:
+        earlier = json.loads(file.read_text())
+        theirs, their_seeds = dict(earlier["call"]), [int(seed) for seed in earlier["seeds"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint_dir: {file} is damaged, or none of ours. {_ADVICE}") from error
+    for name in sorted({*call, *theirs}):
+        if theirs.get(name) != call.get(name):
+            raise ValueError(
+                f"checkpoint_dir={str(folder)!r} holds the checkpoints of another fit: "
+                f"{_difference(name, theirs.get(name), call.get(name))} {_ADVICE}"
+            )
+    if seeds != their_seeds and not any_seeds:
+        raise ValueError(
+            f"checkpoint_dir={str(folder)!r} holds the checkpoints of another fit: random_state was in "
+            f"another state. Pass an int. {_ADVICE}"
+        )
+    return their_seeds
+
+
+_ADVICE = "Give each fit a folder of its own, or delete this one to start anew."
+
+
+class Checkpoint:
+    """The file of one network of a fit.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    every : int
+        It is written after pre-training and each so many iterations.
+    net : SSLDECNet
+        The net.
+    generator : Generator
+        That of the batches and subsets.
+    target : callable
+        What makes targets of Q; has ``get_state`` and ``set_state`` if it remembers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every: int,
+        net: SSLDECNet,
+        generator: torch.Generator,
+        target: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.path, self.every = path, every
+        self.net, self.generator, self.target = net, generator, target
+        self.failed = False
+
+    def restore(self) -> Outcome | None:
+        """Bring net and generators to the state in the file, and return how far it had come, if there is one.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content, tensors = unseal(self.path.read_bytes())
+            state = Decoder(tensors).decode(content["state"])
+            self.net.set_state(state["net"])
+            self.net.history.extend(state["net_history"])
+            self.generator.set_state(state["generator"])
+            if hasattr(self.target, "set_state"):
+                self.target.set_state(state["target"])
+            self._set_random(state["random"])
+            return Outcome(**state["outcome"])
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise ValueError(f"checkpoint_dir: {self.path} cannot be used: {error}. {_ADVICE}") from error
+
+    def save(self, outcome: Outcome, whatever: bool = False) -> None:
+        """Write the file, if it is time to.
+
+        A file that cannot be written ends no fit: it is warned of, once.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            How far the fit has come.
+        whatever : bool, default=False
+            Whether it is time in any case.
+        """
+        if self.failed or (outcome.n_iter % self.every and not whatever):
+            return
+        names = ("supervised", "n_iter", "n_calm", "history")
+        state = {
+            "net": self.net.get_state(),
+            "net_history": list(self.net.history),
+            "generator": self.generator.get_state(),
+            "random": self._get_random(),
+            "target": self.target.get_state() if hasattr(self.target, "get_state") else None,
+            "outcome": {name: getattr(outcome, name) for name in names},
+        }
+        try:
+            encoder = Encoder()
+            write(seal({"state": encoder.encode(state, "state")}, encoder.tensors), self.path)
+        except (OSError, UnwritableError) as error:
+            self.failed = True
+            warnings.warn(
+                f"No checkpoint could be written to {self.path}: {error}. Training goes on without.",
+                stacklevel=2,
+            )
+
+    def _get_random(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        device = torch.device(self.net.device)
+        if device.type != "cpu":
+            states["device"] = torch.get_device_module(device).get_rng_state()
+        return states
+
+    def _set_random(self, states: dict[str, Tensor]) -> None:
+        torch.set_rng_state(states["cpu"])
+        device = torch.device(self.net.device)
+        if device.type != "cpu":
+            torch.get_device_module(device).set_rng_state(states["device"])
+
+
+def _difference(name: str, theirs: str | None, ours: str | None) -> str:
+    if name.endswith("="):
+        return f"it was called with {name}{theirs}, and now with {name}{ours}."
+    if name.startswith("version"):
+        return f"the {name} was {theirs}, and now is {ours}."
+    return f"its {name} was another one."
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    if isinstance(value, nn.Module):
+        tensors = [tensor.detach().cpu().numpy() for tensor in value.state_dict().values()]
+        return f"{text} {_digest(tensors)}"
+    return f"{text} {_digest(value)}" if isinstance(value, np.ndarray) else text
+
+
+def _digest(data: Any) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    _update(digest, data)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, data: Any) -> None:
+    if isinstance(data, np.ndarray):
+        digest.update(f"{data.dtype.str}{data.shape}".encode())
+        n_rows = max(1, 2**24 // max(1, data[:1].nbytes))  # a memory map is not read at once
+        for start in range(0, len(data), n_rows):
+            digest.update(np.ascontiguousarray(data[start : start + n_rows]).data.cast("B"))
+    elif isinstance(data, list | tuple):
+        digest.update(f"{len(data)}".encode())
+        for item in data:
+            _update(digest, item)
+    else:
+        digest.update(repr(data).encode())
