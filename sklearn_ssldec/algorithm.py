@@ -10,7 +10,13 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from sklearn_ssldec.clustering import OneHot, balanced_subset, hard_assignment, target_distribution
+from sklearn_ssldec.clustering import (
+    MANY_ROWS,
+    OneHot,
+    balanced_subset,
+    hard_assignment,
+    target_distribution,
+)
 
 
 class Samples(Protocol):
@@ -195,7 +201,7 @@ def ssldec(
 
     def predictions(rows: Tensor | None = None) -> Tensor:
         Q = M.soft_assignment(X, rows)
-        if not torch.isfinite(Q).all():
+        if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
             raise DivergenceError(
                 "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
                 "and lr."

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
+from sklearn_ssldec.inputs import feature_variances
 from sklearn_ssldec.net import EmbeddingNetwork
 from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D
 
@@ -61,7 +62,7 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
         Where the network will be trained: a GPU has the time for figure 2's full width.
     """
     if X.ndim == 2:
-        noise = 0.35 * float(np.sqrt(X.var(axis=0).mean()))
+        noise = 0.35 * float(np.sqrt(feature_variances(X).mean()))
         return Auto(
             module=MLP,
             module_kwargs={},

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 # So many rows are computed at a time where there may be many millions, of voxels.
-MANY_ROWS = 2**22
+MANY_ROWS = 2**16
 
 
 def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: int = -1) -> Tensor:
@@ -96,7 +96,8 @@ def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str =
         f = torch.stack(counts).sum(0).clamp_min(1).to(torch.float32 if q.dtype == torch.float16 else q.dtype)
     else:
         # Summed in double precision: a float32 sum over many millions of voxels loses digits.
-        f = q.sum(0, dtype=torch.float64 if q.device.type != "mps" else None)
+        double = torch.float64 if q.device.type != "mps" else None
+        f = torch.stack([rows.sum(0, dtype=double) for rows in q.split(MANY_ROWS)]).sum(0)
         f = f.to(torch.float32 if q.dtype == torch.float16 else q.dtype)
         f = f.clamp_min(torch.finfo(f.dtype).tiny)
     weight = 1 / f

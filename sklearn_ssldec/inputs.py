@@ -6,9 +6,12 @@ import math
 import warnings
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 # Standard deviations of features that differ by more than this are no accident of standardised data.
 LARGEST_RATIO = 1000
+VALUES_AT_A_TIME = 2**20
 
 
 def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -65,6 +68,20 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     return X
 
 
+def feature_variances(X: np.ndarray) -> np.ndarray:
+    """Return the variance of each feature, without a copy of X, which may be a memory map.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    """
+    scaler = StandardScaler()
+    for rows in gen_batches(len(X), max(1, VALUES_AT_A_TIME // X.shape[1])):
+        scaler.partial_fit(X[rows])
+    return scaler.var_
+
+
 def warn_of_scales(X: np.ndarray, stacklevel: int) -> None:
     """Warn if features differ so much in scale that the network, and its noise, see the largest only.
 
@@ -75,7 +92,7 @@ def warn_of_scales(X: np.ndarray, stacklevel: int) -> None:
     stacklevel : int
         Whose line the warning names.
     """
-    scales = X.std(axis=0)
+    scales = np.sqrt(feature_variances(X))
     scales = scales[scales > 0]
     if len(scales) and scales.max() > LARGEST_RATIO * scales.min():
         warnings.warn(

@@ -168,12 +168,13 @@ class SSLDECNet(NeuralNet):
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
         chosen = X if rows is None else X[rows.to(X.device)]
-        return self._forward_batches(chosen, self.predicting()).exp()
+        network = self.predicting()
+        return self._forward_batches(chosen, lambda batch: network(batch).exp())
 
     def augmented_assignment(self, X: Tensor) -> Tensor:
         """Return Q of a random augmentation of each sample of `X`, in eval mode."""
         network = self.predicting()
-        return self._forward_batches(X, lambda batch: network(self.augmented(batch))).exp()
+        return self._forward_batches(X, lambda batch: network(self.augmented(batch)).exp())
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""
@@ -196,7 +197,7 @@ class SSLDECNet(NeuralNet):
 
     def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
         self.predicting().eval()
-        outputs = []
+        outputs = torch.empty(0)
         with torch.no_grad():
             for start in range(0, len(X), n_rows):
                 batch = X[start : start + n_rows].to(self.device, torch.float32)
@@ -204,9 +205,12 @@ class SSLDECNet(NeuralNet):
                 # to a multiple of 16, a sample's result does not depend on who stands beside it.
                 padding = -len(batch) % 16
                 padded = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
-                outputs.append(function(padded)[: len(batch)])
+                output = function(padded)[: len(batch)]
+                if start == 0:
+                    outputs = output.new_empty(len(X), *output.shape[1:])
+                outputs[start : start + n_rows] = output
                 self.stop_if_interrupted()
-        return torch.cat(outputs)
+        return outputs
 
     # skorch's hooks ---------------------------------------------------------------------------------------
 
@@ -262,15 +266,17 @@ class SSLDECNet(NeuralNet):
         """Run an epoch and record its mean loss, with no synchronisation with the device in between."""
         if iterator is None:
             return
-        losses, sizes = [], []
-        for batch in iterator:
+        # One tensor, not one a batch: thousands of small ones that stay keep the allocator from reusing what
+        # lies between them.
+        losses, sizes = torch.zeros(len(iterator), device=self.device), []
+        for i, batch in enumerate(iterator):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            losses.append(step["loss"].detach())
+            losses[i] = step["loss"].detach()
             sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.stop_if_interrupted()
-        mean = torch.stack(losses).cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
+        mean = losses.cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
         self.history.record(prefix + "_loss", mean.item())
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[list, dict]:

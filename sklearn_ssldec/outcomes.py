@@ -1,4 +1,4 @@
-"""What is told of the outcomes of training: warnings, and what most networks predict."""
+"""What is told of the outcomes of training: warnings, and what the networks predict together."""
 
 from __future__ import annotations
 
@@ -85,3 +85,14 @@ def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
     if len(votes) == 1:
         return votes[0]
     return np.stack([sum(vote == j for vote in votes) for j in range(n_classes)]).argmax(axis=0)
+
+
+def mean(members: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of what each network predicts; of one network, without a copy.
+
+    Parameters
+    ----------
+    members : sequence of ndarray
+        Probabilities, one array a network.
+    """
+    return members[0] if len(members) == 1 else np.mean(members, axis=0)

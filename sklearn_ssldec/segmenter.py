@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssldec._voxelwise import BaseVoxelwise
 from sklearn_ssldec.clustering import hard_assignment
 from sklearn_ssldec.metrics import dice_score
-from sklearn_ssldec.outcomes import majority, warn_of_outcomes
+from sklearn_ssldec.outcomes import majority, mean, warn_of_outcomes
 from sklearn_ssldec.volumes import as_label_maps, as_volumes, check_shapes, encode_label_maps, is_collection
 
 
@@ -387,4 +387,4 @@ class SSLDECSegmenter(BaseVoxelwise):
             for net in self.nets_:
                 with net.threads():
                     members.append(net.predict_volume(samples, i).cpu().numpy())
-            yield members[0] if len(members) == 1 else np.mean(members, axis=0)
+            yield mean(members)
