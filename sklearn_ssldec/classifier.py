@@ -258,7 +258,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         ----------
         X : array-like of shape (n, n_features), (n, height, width) or (n, n_channels, height, width)
             Samples, labeled and unlabeled; computed in float32. Scale features (StandardScaler); images may
-            be of any scale, also of integers from 0 to 255.
+            be of any scale, also of integers from 0 to 255. A memory map of float32 in C order is not copied.
         y : array-like of shape (n_samples,)
             Class labels, and `unlabeled_label` for the samples that have none.
 
