@@ -116,7 +116,8 @@ class PiNet(ConsistencyNet):
         X, targets = batch
         if targets.n_own < len(X):
             self._set_training(True)
-            second = self.infer(self.augmented(X[: targets.n_own])).exp()
+            with self.autocast():
+                second = self.infer(self.augmented(X[: targets.n_own])).exp()
             targets = targets._replace(p=torch.cat([second, targets.p[targets.n_own :]]))
         return super().train_step_single((X, targets), **fit_params)
 

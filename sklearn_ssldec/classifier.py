@@ -103,6 +103,9 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         Marks an unlabeled sample in `y`. None: all are labeled.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+    precision : {"float32", "bf16"}, default="float32"
+        What convolutions and matrix products compute in. "bf16" is for recent GPUs, on which it is faster;
+        weights, clustering layer and loss stay float32.
     on_divergence : {"warn", "raise"}, default="warn"
         What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
         with the network of the iteration before, and a warning; or with an error. In pre-training it is
@@ -208,6 +211,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         input_shape: tuple[int, ...] | None = None,
         unlabeled_label: int | str | None = -1,
         device: str | torch.device = "auto",
+        precision: str = "float32",
         on_divergence: str = "warn",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -241,6 +245,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.input_shape = input_shape
         self.unlabeled_label = unlabeled_label
         self.device = device
+        self.precision = precision
         self.on_divergence = on_divergence
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every

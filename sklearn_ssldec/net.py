@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -51,8 +51,12 @@ class EmbeddingNetwork(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return log q of the batch `x`."""
-        return self.head(self.embedding(x))
+        """Return log q of the batch `x`; the head computes in float32."""
+        z = self.embedding(x)
+        if z.dtype is not torch.bfloat16:
+            return self.head(z)
+        with torch.autocast(z.device.type, enabled=False):
+            return self.head(z.float())
 
 
 class SSLDECNet(NeuralNet):
@@ -70,6 +74,8 @@ class SSLDECNet(NeuralNet):
     ema_decay : float, default=0.0
         Decay of the exponential moving average of the weights with which the net predicts; 0 is for the
         weights themselves.
+    precision : {"float32", "bf16"}, default="float32"
+        What convolutions and matrix products compute in; weights stay float32.
     n_operations : float, default=inf
         Floating-point operations of a forward pass on one sample, by which the number of threads is chosen.
     **kwargs
@@ -82,6 +88,7 @@ class SSLDECNet(NeuralNet):
         *args: Any,
         augment: Callable[..., Tensor] | None = None,
         ema_decay: float = 0.0,
+        precision: str = "float32",
         n_operations: float = math.inf,
         criterion: type[nn.Module] = KLDivergenceLoss,
         train_split: Any = None,
@@ -93,6 +100,7 @@ class SSLDECNet(NeuralNet):
         )
         self.augment = augment
         self.ema_decay = ema_decay
+        self.precision = precision
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.interrupted_ = False
@@ -178,7 +186,8 @@ class SSLDECNet(NeuralNet):
 
     def embed(self, X: Tensor) -> Tensor:
         """Return the embeddings of `X`."""
-        return self._forward_batches(X, self.predicting().embedding)
+        network = self.predicting().embedding
+        return self._forward_batches(X, lambda batch: network(batch).float())
 
     def keep_average(self) -> None:
         """Take the averaged weights for good, when training is over."""
@@ -191,6 +200,12 @@ class SSLDECNet(NeuralNet):
         """Return the network that predicts: the averaged one, if there is an average."""
         return self.averaged_.module if self.ema_decay > 0 else self.module_
 
+    def autocast(self) -> AbstractContextManager:
+        """Return a context in which the network computes in its precision."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
     def threads(self) -> AbstractContextManager:
         """Return a context with as many threads as pay for a network of this size."""
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
@@ -198,7 +213,7 @@ class SSLDECNet(NeuralNet):
     def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
         self.predicting().eval()
         outputs = torch.empty(0)
-        with torch.no_grad():
+        with torch.no_grad(), self.autocast():
             for start in range(0, len(X), n_rows):
                 batch = X[start : start + n_rows].to(self.device, torch.float32)
                 # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
@@ -251,7 +266,8 @@ class SSLDECNet(NeuralNet):
         Xi, targets = self.augmented_batch(*batch)
         if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
-        log_q = self.infer(Xi, **fit_params)
+        with self.autocast():
+            log_q = self.infer(Xi, **fit_params)
         loss = self.get_loss(log_q, targets, X=Xi, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": log_q}

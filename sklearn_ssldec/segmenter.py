@@ -111,6 +111,9 @@ class SSLDECSegmenter(BaseVoxelwise):
         in scores.
     device : str or torch.device, default="auto"
         Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+    precision : {"float32", "bf16"}, default="float32"
+        What convolutions and matrix products compute in. "bf16" is for recent GPUs, on which it is faster;
+        weights, clustering layer and loss stay float32.
     on_divergence : {"warn", "raise"}, default="warn"
         What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
         with the network of the iteration before, and a warning; or with an error. In pre-training it is
@@ -214,6 +217,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         unlabeled_label: int = -1,
         ignore_label: int | None = None,
         device: str | torch.device = "auto",
+        precision: str = "float32",
         on_divergence: str = "warn",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -251,6 +255,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         self.unlabeled_label = unlabeled_label
         self.ignore_label = ignore_label
         self.device = device
+        self.precision = precision
         self.on_divergence = on_divergence
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every

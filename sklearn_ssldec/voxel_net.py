@@ -216,8 +216,9 @@ class VoxelNet(SSLDECNet):
             outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
             outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
             box = X.patch(volume, outer_corner, outer_size).to(self.device)
-            with torch.no_grad():
-                yield corner, size, network(box[None])[0].exp()
+            with torch.no_grad(), self.autocast():
+                q = network(box[None])[0].exp()
+            yield corner, size, q
             self.stop_if_interrupted()
 
     def largest_tile(self) -> int:
