@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # equations where there is no network
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]  # without tables of members that classes inherit
@@ -31,7 +32,8 @@ myst_heading_anchors = 3
 # The API reference: every public name has a page, made from its docstring.
 autosummary_generate = True
 numpydoc_show_class_members = False
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
+autodoc_typehints = "none"  # the docstrings say more
 autodoc_member_order = "bysource"
 
 

@@ -41,7 +41,11 @@ for name, value in accuracy.items():
 # %%
 # What the network makes of the images, in the plane: before the cycle, classes touch; after it, they stand
 # apart.
-from sklearn_ssldec.display import EmbeddingDisplay, LabeledConfusionMatrixDisplay, MisclassifiedDisplay
+from sklearn_ssldec.display import (
+    EmbeddingDisplay,
+    LabeledConfusionMatrixDisplay,
+    MisclassifiedDisplay,
+)
 
 EmbeddingDisplay.from_estimator(clf, images, y, before=supervised, max_samples=800)
 plt.show()

@@ -1,6 +1,6 @@
 """
-Half-moons: eight labels among 600 points
-=========================================
+A first fit: half-moons, eight labels among 600 points
+======================================================
 
 Two interleaving half-moons, four points of each labeled, in the manner of the paper's figure 4. A network
 that is trained on the labels alone cuts through the moons; SSLDEC goes on from there and finds the gap
