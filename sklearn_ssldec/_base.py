@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -30,6 +31,7 @@ from sklearn_ssldec.device import count_operations, resolve_device, seeded
 from sklearn_ssldec.interrupt import on_interrupt
 from sklearn_ssldec.labels import EncodedLabels
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
+from sklearn_ssldec.processes import Processes, check_processes, first_alone, same_for_all
 
 # Parameters of these parts are passed through, as skorch does: module__dropout=0.2, optimizer__betas=...
 ROUTED_PREFIXES = ("module__", "optimizer__", "callbacks__")
@@ -64,6 +66,7 @@ class BaseSSLDEC(BaseEstimator):
         "unlabeled_label": [Integral, str, None],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bf16"})],
+        "data_parallel": ["boolean"],
         "on_divergence": [StrOptions({"warn", "raise"})],
         "checkpoint_dir": [str, os.PathLike, None],
         "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
@@ -198,15 +201,19 @@ class BaseSSLDEC(BaseEstimator):
             settings = replace(settings, max_iter=0)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators).tolist()
         paths: list[Path | None] = [None] * len(seeds)
+        if self.data_parallel:
+            check_processes()
+            seeds = same_for_all(seeds)
         if self.checkpoint_dir is not None:
             call = describe_call(self.get_params(deep=False), X=X, y=[labels.codes, labels.classes.tolist()])
-            seeds = open_folder(self.checkpoint_dir, call, seeds, any_seeds=self.random_state is None)
+            with first_alone() if self.data_parallel else nullcontext():
+                seeds = open_folder(self.checkpoint_dir, call, seeds, any_seeds=self.random_state is None)
             paths = [Path(self.checkpoint_dir) / f"network_{i}.safetensors" for i in range(len(seeds))]
         arguments = [
             (X, labels, settings, prior, auto, of_net, seed, path)
             for seed, path in zip(seeds, paths, strict=True)
         ]
-        if effective_n_jobs(self.n_jobs) > 1:
+        if effective_n_jobs(self.n_jobs) > 1 and not self.data_parallel:
             return Parallel(n_jobs=self.n_jobs)(delayed(self._fit_member)(*each) for each in arguments)
         members = []
         for each in arguments:
@@ -276,12 +283,16 @@ class BaseSSLDEC(BaseEstimator):
 
             y = torch.from_numpy(labels.codes).to(device)
             net.notify("on_train_begin", X=samples, y=y)
+            if self.data_parallel:
+                net.processes_ = Processes(net.module_, seed)
             checkpoint = outcome = None
             if path is not None:
                 checkpoint = Checkpoint(path, self.checkpoint_every, net, generator, target)
                 outcome = checkpoint.restore()
                 bar.update(0 if outcome is None else outcome.n_iter)
-            with net.threads(), on_interrupt(net.interrupt):
+            # One process alone must not stop: the others would wait for it.
+            patience = nullcontext() if self.data_parallel else on_interrupt(net.interrupt)
+            with net.threads(), patience:
                 outcome = ssldec(
                     net,
                     samples,
@@ -294,6 +305,7 @@ class BaseSSLDEC(BaseEstimator):
                 )
             if checkpoint is not None and outcome.termination_condition in ("tol", "max_iter"):
                 checkpoint.save(outcome, whatever=True)
+            net.processes_ = None
             net.notify("on_train_end", X=samples, y=y)
         net.keep_average()
         # The net would keep a second reference, which a pickle made on a GPU could not bring to a CPU.

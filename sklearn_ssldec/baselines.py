@@ -215,6 +215,7 @@ class PiModelClassifier(_SoftmaxClassifier):
     unused_parameters = (
         *_SoftmaxClassifier.unused_parameters,
         "labeled_threshold", "max_labeled_epochs", "labeled_weight", "balance", "target_views",
+        "data_parallel",
     )  # fmt: skip
 
     def _changed_settings(self) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class Checkpoint:
         whatever : bool, default=False
             Whether it is time in any case.
         """
-        if self.failed or (outcome.n_iter % self.every and not whatever):
+        due = whatever or outcome.n_iter % self.every == 0
+        if self.failed or not due or not self.net.is_first():
             return
         names = ("supervised", "n_iter", "n_calm", "history")
         state = {

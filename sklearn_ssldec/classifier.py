@@ -106,6 +106,8 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     precision : {"float32", "bf16"}, default="float32"
         What convolutions and matrix products compute in. "bf16" is for recent GPUs, on which it is faster;
         weights, clustering layer and loss stay float32.
+    data_parallel : bool, default=False
+        The processes of torch.distributed, started by torchrun, train each network together.
     on_divergence : {"warn", "raise"}, default="warn"
         What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
         with the network of the iteration before, and a warning; or with an error. In pre-training it is
@@ -116,7 +118,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
     checkpoint_every : int, default=1
         Iterations between checkpoints.
     callbacks : list of skorch callbacks, "disable" or None, default=None
-        Passed to skorch, which copies are made for.
+        Copies of these are passed to skorch.
     n_jobs : int, default=None
         Networks trained at the same time, through joblib.
     random_state : int, RandomState instance or None, default=None
@@ -212,6 +214,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         unlabeled_label: int | str | None = -1,
         device: str | torch.device = "auto",
         precision: str = "float32",
+        data_parallel: bool = False,
         on_divergence: str = "warn",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -246,6 +249,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.unlabeled_label = unlabeled_label
         self.device = device
         self.precision = precision
+        self.data_parallel = data_parallel
         self.on_divergence = on_divergence
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
@@ -300,7 +304,6 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.transduction_ = self.classes_[predicted]
         votes = [outcome.supervised.numpy() for outcome in outcomes]
         self.supervised_transduction_ = self.classes_[majority(votes, len(self.classes_))]
-        # Three: the line that calls fit, behind scikit-learn's wrapper.
         warn_of_outcomes(
             outcomes, self.classes_, self.labeled_threshold, self.max_labeled_epochs, stacklevel=3
         )

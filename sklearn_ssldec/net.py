@@ -20,6 +20,7 @@ from sklearn_ssldec.augment import takes_progress
 from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import OneHot, kl_divergence
 from sklearn_ssldec.device import suitable_threads
+from sklearn_ssldec.processes import Processes
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
 # what torch's Adam calls weight_decay.
@@ -104,6 +105,7 @@ class SSLDECNet(NeuralNet):
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.interrupted_ = False
+        self.processes_: Processes | None = None
         self.informs_ = augment is not None and takes_progress(augment)
 
     # What Algorithm 1 asks of a model -------------------------------------------------------------------
@@ -163,6 +165,10 @@ class SSLDECNet(NeuralNet):
         if self.ema_decay > 0:
             self.averaged_.load_state_dict(state["averaged"])
 
+    def is_first(self) -> bool:
+        """Tell whether this process is the first, or the only one."""
+        return self.processes_ is None or self.processes_.rank == 0
+
     def interrupt(self) -> None:
         """Ask for a stop at the end of the batch at work."""
         self.interrupted_ = True
@@ -213,19 +219,25 @@ class SSLDECNet(NeuralNet):
     def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
         self.predicting().eval()
         outputs = torch.empty(0)
+        blocks = range(-(-len(X) // n_rows))
+        shared = self.processes_ is not None and len(blocks) >= self.processes_.size
+        if self.processes_ is not None and shared:
+            blocks = self.processes_.own(blocks)
         with torch.no_grad(), self.autocast():
-            for start in range(0, len(X), n_rows):
-                batch = X[start : start + n_rows].to(self.device, torch.float32)
+            for block in blocks:
+                rows = slice(block * n_rows, (block + 1) * n_rows)
+                batch = X[rows].to(self.device, torch.float32)
                 # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
                 # to a multiple of 16, a sample's result does not depend on who stands beside it.
                 padding = -len(batch) % 16
                 padded = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
                 output = function(padded)[: len(batch)]
-                if start == 0:
-                    outputs = output.new_empty(len(X), *output.shape[1:])
-                outputs[start : start + n_rows] = output
+                if len(outputs) == 0:
+                    outputs = output.new_zeros(len(X), *output.shape[1:])
+                outputs[rows] = output
                 self.stop_if_interrupted()
-        return outputs
+        # Also where all did everything: all must go on from the same numbers.
+        return outputs if self.processes_ is None else self.processes_.joined(outputs, shared)
 
     # skorch's hooks ---------------------------------------------------------------------------------------
 
@@ -263,12 +275,15 @@ class SSLDECNet(NeuralNet):
 
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
-        Xi, targets = self.augmented_batch(*batch)
+        (X, targets), share = batch, 1.0
+        if self.processes_ is not None:
+            X, targets, share = self.processes_.own_share(X, targets)
+        Xi, targets = self.augmented_batch(X, targets)
         if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
         with self.autocast():
-            log_q = self.infer(Xi, **fit_params)
-        loss = self.get_loss(log_q, targets, X=Xi, training=True)
+            log_q = self.infer(Xi, **fit_params) if self.processes_ is None else self.processes_.forward(Xi)
+        loss = share * self.get_loss(log_q, targets, X=Xi, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": log_q}
 
@@ -292,6 +307,8 @@ class SSLDECNet(NeuralNet):
             sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.stop_if_interrupted()
+        if self.processes_ is not None:
+            losses = self.processes_.mean(losses)
         mean = losses.cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
         self.history.record(prefix + "_loss", mean.item())
 

@@ -114,6 +114,8 @@ class SSLDECSegmenter(BaseVoxelwise):
     precision : {"float32", "bf16"}, default="float32"
         What convolutions and matrix products compute in. "bf16" is for recent GPUs, on which it is faster;
         weights, clustering layer and loss stay float32.
+    data_parallel : bool, default=False
+        The processes of torch.distributed, started by torchrun, train each network together.
     on_divergence : {"warn", "raise"}, default="warn"
         What happens where the loss or the predictions become infinite or NaN in an iteration: training ends
         with the network of the iteration before, and a warning; or with an error. In pre-training it is
@@ -218,6 +220,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         ignore_label: int | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
+        data_parallel: bool = False,
         on_divergence: str = "warn",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -256,6 +259,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         self.ignore_label = ignore_label
         self.device = device
         self.precision = precision
+        self.data_parallel = data_parallel
         self.on_divergence = on_divergence
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every

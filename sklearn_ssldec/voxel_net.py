@@ -197,7 +197,10 @@ class VoxelNet(SSLDECNet):
                 Q[start:stop] = of_volume
             else:
                 Q[chosen] = of_volume[rows[chosen] - start]
-        return torch.empty(0) if Q is None else Q
+        if Q is None:
+            return torch.empty(0)
+        # Each process predicts all volumes; rounding may differ, and all must go on from the same numbers.
+        return Q if self.processes_ is None else self.processes_.joined(Q, shared=False)
 
     def predict_volume(self, X: Volumes, volume: int) -> Tensor:
         """Return Q of one volume, of shape (n_classes, ...), float32, on the net's device."""
