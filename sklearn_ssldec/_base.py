@@ -234,7 +234,7 @@ class BaseSSLDEC(BaseEstimator):
         path: Path | None,
     ) -> tuple[SSLDECNet, Outcome]:
         device = resolve_device(self.device)
-        n_classes = len(labels.classes)
+        generator = torch.Generator().manual_seed(seed)
         # Made here, for each network, since a baseline's target may remember the past.
         target = self._make_target(None if prior is None else torch.from_numpy(prior).float())
         settings = replace(settings, target=target)
@@ -242,32 +242,15 @@ class BaseSSLDEC(BaseEstimator):
             seeded(seed, device),
             tqdm(total=settings.max_iter, desc="pre-training", unit="iter", disable=not self.verbose) as bar,
         ):
-            samples, two = self._place(X, device)
-            is_auto = isinstance(self.module, str)
-            network = build_network(
-                auto.module if is_auto else self.module,
-                {**(auto.module_kwargs if is_auto else {}), **self._routed("module__")},
-                two,
-                n_classes,
-                partial(self._make_head, n_classes=n_classes),
-                voxelwise=self._voxelwise,
-            )
-            generator = torch.Generator().manual_seed(seed)
-            net = self._net_class(
-                network,
-                augment=auto.augment if isinstance(self.augment, str) else self.augment,
-                n_operations=count_operations(network, two),
-                optimizer=self.optimizer,
-                lr=settings.pretrain_lr[0],
-                callbacks=clone(self.callbacks, safe=False),
-                device=device,
-                precision=self.precision,
-                verbose=0,
-                iterator_train__generator=generator,
-                **of_net,
-                **self._net_parameters(network, samples, two),
-                **{name: v for name, v in self._kwargs.items() if not name.startswith("module__")},
-            ).initialize()
+            net, samples = self._make_net(X, labels, settings, auto, of_net, generator, device)
+            y = torch.from_numpy(labels.codes).to(device)
+            net.notify("on_train_begin", X=samples, y=y)
+            if self.data_parallel:
+                net.processes_ = Processes(net.module_, seed)
+            checkpoint = earlier = None
+            if path is not None:
+                checkpoint = Checkpoint(path, self.checkpoint_every, net, generator, target)
+                earlier = checkpoint.restore()
 
             def report(outcome: Outcome) -> None:
                 if checkpoint is not None:
@@ -279,29 +262,20 @@ class BaseSSLDEC(BaseEstimator):
                     share_changed=f"{record['share_changed']:.4f}",
                     refresh=False,
                 )
-                bar.update(record["iteration"] > 0)
+                bar.update(outcome.n_iter - bar.n)
 
-            y = torch.from_numpy(labels.codes).to(device)
-            net.notify("on_train_begin", X=samples, y=y)
-            if self.data_parallel:
-                net.processes_ = Processes(net.module_, seed)
-            checkpoint = outcome = None
-            if path is not None:
-                checkpoint = Checkpoint(path, self.checkpoint_every, net, generator, target)
-                outcome = checkpoint.restore()
-                bar.update(0 if outcome is None else outcome.n_iter)
-            # One process alone must not stop: the others would wait for it.
+            # Of several processes, one alone must not stop: the others would wait for it.
             patience = nullcontext() if self.data_parallel else on_interrupt(net.interrupt)
             with net.threads(), patience:
                 outcome = ssldec(
                     net,
                     samples,
                     y,
-                    n_classes,
+                    len(labels.classes),
                     settings,
                     generator=generator,
                     report=report,
-                    outcome=outcome,
+                    outcome=earlier,
                 )
             if checkpoint is not None and outcome.termination_condition in ("tol", "max_iter"):
                 checkpoint.save(outcome, whatever=True)
@@ -312,6 +286,45 @@ class BaseSSLDEC(BaseEstimator):
         net.module = EmbeddingNetwork
         outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
         return net, outcome
+
+    def _make_net(
+        self,
+        X: Any,
+        labels: EncodedLabels,
+        settings: Settings,
+        auto: Auto,
+        of_net: dict[str, Any],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> tuple[SSLDECNet, Any]:
+        """Return an untrained net, and the samples as it takes them."""
+        samples, two = self._place(X, device)
+        is_auto = isinstance(self.module, str)
+        n_classes = len(labels.classes)
+        network = build_network(
+            auto.module if is_auto else self.module,
+            {**(auto.module_kwargs if is_auto else {}), **self._routed("module__")},
+            two,
+            n_classes,
+            partial(self._make_head, n_classes=n_classes),
+            voxelwise=self._voxelwise,
+        )
+        net = self._net_class(
+            network,
+            augment=auto.augment if isinstance(self.augment, str) else self.augment,
+            n_operations=count_operations(network, two),
+            optimizer=self.optimizer,
+            lr=settings.pretrain_lr[0],
+            callbacks=clone(self.callbacks, safe=False),
+            device=device,
+            precision=self.precision,
+            verbose=0,
+            iterator_train__generator=generator,
+            **of_net,
+            **self._net_parameters(network, samples, two),
+            **{name: v for name, v in self._kwargs.items() if not name.startswith("module__")},
+        )
+        return net.initialize(), samples
 
     def _store_outcomes(self, members: list[tuple[SSLDECNet, Outcome]], labels: EncodedLabels) -> None:
         """Store what is told alike of samples and of voxels."""

@@ -248,7 +248,7 @@ def ssldec(
 
     def run() -> Tensor:
         # M <- train_model(L)
-        if not outcome.history:
+        if is_new := not outcome.history:
             loss = float("nan")
             for epoch in range(settings.pretrain_epochs):
                 M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
@@ -256,9 +256,9 @@ def ssldec(
 
         # Q <- predictions(M, L and U), defined in (1)
         Q = predictions()
-        if not outcome.history:
+        if is_new:
             record_supervised(Q, loss, settings.pretrain_epochs)
-            keep()
+        keep()
         predicted = hard_assignment(Q)
         while outcome.n_iter < settings.max_iter and outcome.n_calm < settings.n_iter_no_change:
             M.set_schedule(

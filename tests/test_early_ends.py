@@ -226,3 +226,15 @@ def test_divergence_can_be_an_error_and_is_one_in_pretraining():
         classifier(augment=Explode(5 + 8 + 1), on_divergence="raise").fit(*data())
     with pytest.raises(ValueError, match="Training diverged: the loss became nan"):
         classifier(augment=Explode(2)).fit(*data())
+
+
+def test_a_fit_that_went_on_from_a_checkpoint_may_diverge_too(tmp_path, ctrl_c):
+    X, y = data()
+    press, _ = ctrl_c
+    press(5 + 2 * 8 + 3)
+    clf = interrupted(classifier(checkpoint_dir=tmp_path, augment=Explode(10**9)), X, y, n_iter=2)
+    press(0)
+    clf.augment.n = 2  # this call's second batch
+    with pytest.warns(ConvergenceWarning, match="diverged after 2 iterations"):
+        clf.fit(X, y)
+    assert clf.termination_condition_ == "diverged"
