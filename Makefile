@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test lint format docs benchmark meta-estimators results results-digits results-mnist \
+.PHONY: demo test lint format docs benchmark throughput meta-estimators results results-digits results-mnist \
     results-hippocampus results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
@@ -61,6 +61,9 @@ results-hippocampus: $(VENV)/installed  ## Measure the hippocampus table; two ho
 
 results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated scans; two hours on two cores
 	$(ONE_THREAD) $(BIN)/python examples/paper/figures_9_10_11_iseg.py --n-jobs 2
+
+throughput: $(VENV)/installed  ## Measure images per second on a CUDA GPU
+	$(BIN)/python tests/benchmarks/throughput.py
 
 meta-estimators: $(VENV)/installed  ## Measure the table of docs/model_selection.md
 	$(ONE_THREAD) $(BIN)/python -W ignore tests/benchmarks/meta_estimators.py
