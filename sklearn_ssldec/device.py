@@ -6,12 +6,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 # torch's default generator belongs to the whole process: two threads that draw from it are not reproducible.
 _GENERATOR_LOCK = threading.RLock()
@@ -96,9 +98,25 @@ def count_operations(network: nn.Module, sample: Tensor) -> float:
     sample : Tensor of shape (n_samples, ...)
         Samples to count on.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with _Counter() as counter, torch.no_grad():
         network.eval()(sample)
-    return counter.get_total_flops() / len(sample)
+    return counter.n_operations / len(sample)
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the operations of the calling thread.
+
+    torch's own FlopCounterMode hooks into all modules of the process, and disturbs forward passes of others.
+    """
+
+    n_operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function, and add what it takes."""
+        result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.n_operations += formula(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def suitable_threads(operations: float, device: torch.device) -> AbstractContextManager:

@@ -36,7 +36,7 @@ def test_images_without_channels(digits, fitted):
     assert isinstance(fitted.nets_[0].module_.embedding, ConvNet)
     assert isinstance(fitted.nets_[0].augment, RandomAffine)
     assert fitted.input_shape_ == (1, 8, 8)
-    assert fitted.score(images, truth) > 0.95
+    assert fitted.score(images, truth) > 0.9
 
 
 def test_the_same_images_in_other_shapes(digits, fitted):

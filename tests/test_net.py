@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -5,6 +7,7 @@ from torch import nn
 
 from sklearn_ssldec.batches import SoftTargetRows, TensorSlices
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
+from sklearn_ssldec.device import count_operations
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 
 
@@ -162,3 +165,19 @@ def test_average_takes_batch_normalisation_along():
     assert averaged.num_batches_tracked == current.num_batches_tracked
     assert not torch.equal(averaged.running_mean, current.running_mean)
     assert_allclose(averaged.running_mean, current.running_mean, rtol=0.5)
+
+
+def test_counting_operations_and_other_threads_leave_each_other_alone():
+    class Layer(nn.Linear):
+        meanwhile = None
+
+        def forward(self, x):
+            if self.meanwhile is not None:
+                thread = threading.Thread(target=self.meanwhile[0], args=(x,))
+                thread.start()
+                thread.join()
+            return super().forward(x)
+
+    network = Layer(3, 4)
+    network.meanwhile = [Layer(3, 4)]  # not a part of it
+    assert count_operations(network, torch.zeros(2, 3)) == 2 * 3 * 4
