@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -168,6 +167,7 @@ class VoxelNet(SSLDECNet):
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.patch_size, self.margin = patch_size, margin
         self.patches_per_epoch, self.balance, self.tile_size = patches_per_epoch, balance, tile_size
+        self.measured_: dict[int, float] = {}
 
     def make_rows(self, X: Any, P: Any, index: Tensor | None) -> PatchRows:
         """Draw the patches of an epoch; of labels, those of labeled voxels count."""
@@ -215,7 +215,7 @@ class VoxelNet(SSLDECNet):
     def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
         network = self.predicting().eval()
-        for corner, size in tiles(X.shape(volume), self.largest_tile()):
+        for corner, size in tiles(X.shape(volume), self.largest_tile(len(X.images[volume]))):
             outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
             outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
             box = X.patch(volume, outer_corner, outer_size).to(self.device)
@@ -224,18 +224,19 @@ class VoxelNet(SSLDECNet):
             yield corner, size, q
             self.stop_if_interrupted()
 
-    def largest_tile(self) -> int:
+    def largest_tile(self, n_channels: int) -> int:
         """Return `tile_size`, or what fits into `TILE_BYTES`, or a quarter of a GPU's free memory."""
         if not isinstance(self.tile_size, str):
             return self.tile_size
         n_bytes = TILE_BYTES
         if torch.device(self.device).type == "cuda":
             n_bytes = torch.cuda.mem_get_info(self.device)[0] // 4
-        return auto_tile_size(self.floats_per_voxel, max(self.margin), len(self.margin), n_bytes)
+        return auto_tile_size(self.floats_per_voxel(n_channels), max(self.margin), len(self.margin), n_bytes)
 
-    @cached_property
-    def floats_per_voxel(self) -> float:
-        """How many activations the network holds at a time, for each voxel of a large tile."""
+    def floats_per_voxel(self, n_channels: int) -> float:
+        """Return how many activations the network holds at a time, for each voxel of a large tile."""
+        if n_channels in self.measured_:
+            return self.measured_[n_channels]
         largest = 0
 
         def measure(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -245,12 +246,13 @@ class VoxelNet(SSLDECNet):
         network = self.predicting().eval()
         leaves = [layer for layer in network.modules() if not list(layer.children())]
         handles = [leaf.register_forward_hook(measure) for leaf in leaves]
-        channels = next(p for p in network.parameters() if p.ndim > 2).shape[1]
         with torch.no_grad():
-            network(torch.zeros(1, channels, *self.patch_size, device=self.device))
+            network(torch.zeros(1, n_channels, *self.patch_size, device=self.device))
         for handle in handles:
             handle.remove()
-        return 1.5 * largest  # and what is kept for the concatenation, and a convolution's work space
+        # And what is kept for the concatenation, and a convolution's work space.
+        self.measured_[n_channels] = 1.5 * largest
+        return self.measured_[n_channels]
 
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
         """Return patches on the device and augmented, and targets moved along with their voxels."""

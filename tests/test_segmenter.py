@@ -344,3 +344,10 @@ def test_score_needs_labels(fitted):
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         segmenter(**parameters).fit(IMAGES, [MAPS[0], None])
+
+
+def test_a_module_without_kernels():
+    images = [np.float32([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])]
+    seg = SSLDECSegmenter(torch.nn.Identity(), pretrain_epochs=1, max_iter=0, patch_size=3, scaling=None)
+    seg.fit(images, [images[0].astype(int)])
+    assert seg.predict(images)[0].shape == (3, 3)
