@@ -13,7 +13,7 @@ from torch import Tensor
 from sklearn_ssldec._base import BaseSSLDEC
 from sklearn_ssldec.building import Auto, choose_auto
 from sklearn_ssldec.device import place, resolve_device
-from sklearn_ssldec.inputs import as_samples
+from sklearn_ssldec.inputs import as_samples, feature_variances, warn_of_scales
 from sklearn_ssldec.net import SSLDECNet
 
 
@@ -21,7 +21,11 @@ class BaseRowwise(BaseSSLDEC):
     """A `BaseSSLDEC` whose samples are the rows of an array: features, or images."""
 
     def _choose_auto(self, X: np.ndarray) -> Auto:
-        return choose_auto(X, resolve_device(self.device))
+        variances = None
+        if X.ndim == 2:
+            variances = feature_variances(X)
+            warn_of_scales(variances, stacklevel=5)  # the line that calls fit
+        return choose_auto(X, resolve_device(self.device), variances)
 
     def _place(self, X: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
         samples = place(X, device)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
-from sklearn_ssldec.inputs import feature_variances
 from sklearn_ssldec.net import EmbeddingNetwork
 from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D
 
@@ -51,7 +50,7 @@ class Auto:
     pretrain_batches: int
 
 
-def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
+def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | None = None) -> Auto:
     """Return the defaults for samples of this shape.
 
     Parameters
@@ -60,9 +59,11 @@ def choose_auto(X: np.ndarray, device: torch.device) -> Auto:
         Samples.
     device : torch.device
         Where the network will be trained: a GPU has the time for figure 2's full width.
+    variances : ndarray of shape (n_features,), default=None
+        Variance of each feature, for rows of features.
     """
-    if X.ndim == 2:
-        noise = 0.35 * float(np.sqrt(feature_variances(X).mean()))
+    if variances is not None:
+        noise = 0.35 * float(np.sqrt(variances.mean()))
         return Auto(
             module=MLP,
             module_kwargs={},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def describe_call(parameters: Mapping[str, Any], **data: Any) -> dict[str, str]:
     """
     chosen = {name: value for name, value in parameters.items() if name not in FREE_PARAMETERS}
     return {
-        **{name: _digest(value) for name, value in data.items()},
+        **{name: joblib.hash(value, coerce_mmap=True) for name, value in data.items()},
         **{f"{name}=": _describe(value) for name, value in sorted(chosen.items())},
         **{f"version of {name}": version(name) for name in VERSIONS},
     }
@@ -208,25 +208,5 @@ def _describe(value: Any) -> str:
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
     if isinstance(value, nn.Module):
         tensors = [tensor.detach().cpu().numpy() for tensor in value.state_dict().values()]
-        return f"{text} {_digest(tensors)}"
-    return f"{text} {_digest(value)}" if isinstance(value, np.ndarray) else text
-
-
-def _digest(data: Any) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    _update(digest, data)
-    return digest.hexdigest()
-
-
-def _update(digest: Any, data: Any) -> None:
-    if isinstance(data, np.ndarray):
-        digest.update(f"{data.dtype.str}{data.shape}".encode())
-        n_rows = max(1, 2**24 // max(1, data[:1].nbytes))  # a memory map is not read at once
-        for start in range(0, len(data), n_rows):
-            digest.update(np.ascontiguousarray(data[start : start + n_rows]).data.cast("B"))
-    elif isinstance(data, list | tuple):
-        digest.update(f"{len(data)}".encode())
-        for item in data:
-            _update(digest, item)
-    else:
-        digest.update(repr(data).encode())
+        return f"{text} {joblib.hash(tensors)}"
+    return f"{text} {joblib.hash(value)}" if isinstance(value, np.ndarray) else text

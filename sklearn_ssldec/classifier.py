@@ -13,7 +13,7 @@ from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssldec._rowwise import BaseRowwise
-from sklearn_ssldec.inputs import as_samples, warn_of_scales
+from sklearn_ssldec.inputs import as_samples
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.outcomes import majority, mean, warn_of_outcomes
@@ -293,8 +293,6 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self.classes_ = labels.classes
         # Three: the line that calls fit, behind scikit-learn's wrapper.
         warn_if_all_labeled(labels, self.unlabeled_label, stacklevel=3)
-        if X.ndim == 2:
-            warn_of_scales(X, stacklevel=3)
         members = self._fit_members(X, labels)
         self._store_outcomes(members, labels)
         outcomes = [outcome for _, outcome in members]

@@ -82,17 +82,17 @@ def feature_variances(X: np.ndarray) -> np.ndarray:
     return scaler.var_
 
 
-def warn_of_scales(X: np.ndarray, stacklevel: int) -> None:
+def warn_of_scales(variances: np.ndarray, stacklevel: int) -> None:
     """Warn if features differ so much in scale that the network, and its noise, see the largest only.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
+    variances : ndarray of shape (n_features,)
+        Variance of each feature.
     stacklevel : int
         Whose line the warning names.
     """
-    scales = np.sqrt(feature_variances(X))
+    scales = np.sqrt(variances)
     scales = scales[scales > 0]
     if len(scales) and scales.max() > LARGEST_RATIO * scales.min():
         warnings.warn(

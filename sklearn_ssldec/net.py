@@ -275,7 +275,7 @@ class SSLDECNet(NeuralNet):
 
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
-        (X, targets), share = batch, 1.0
+        X, targets = batch
         if self.processes_ is not None:
             X, targets, share = self.processes_.own_share(X, targets)
         Xi, targets = self.augmented_batch(X, targets)
@@ -283,7 +283,9 @@ class SSLDECNet(NeuralNet):
             self._set_training(True)
         with self.autocast():
             log_q = self.infer(Xi, **fit_params) if self.processes_ is None else self.processes_.forward(Xi)
-        loss = share * self.get_loss(log_q, targets, X=Xi, training=True)
+        loss = self.get_loss(log_q, targets, X=Xi, training=True)
+        if self.processes_ is not None:
+            loss = share * loss
         loss.backward()
         return {"loss": loss, "y_pred": log_q}
 
