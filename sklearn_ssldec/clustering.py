@@ -91,15 +91,15 @@ def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str =
     tensor([[0.9000, 0.1000],
             [0.1000, 0.9000]])
     """
-    if frequency == "hard":
-        counts = [torch.bincount(rows.argmax(1), minlength=q.shape[1]) for rows in q.split(MANY_ROWS)]
-        f = torch.stack(counts).sum(0).clamp_min(1).to(torch.float32 if q.dtype == torch.float16 else q.dtype)
-    else:
-        # Summed in double precision: a float32 sum over many millions of voxels loses digits.
-        double = torch.float64 if q.device.type != "mps" else None
-        f = torch.stack([rows.sum(0, dtype=double) for rows in q.split(MANY_ROWS)]).sum(0)
-        f = f.to(torch.float32 if q.dtype == torch.float16 else q.dtype)
-        f = f.clamp_min(torch.finfo(f.dtype).tiny)
+    hard = frequency == "hard"
+    # Added in double precision, for a float32 sum over many millions of voxels loses digits; in place, for
+    # a small tensor of each piece of `q`, kept among large temporary ones, would fragment the memory.
+    sums = torch.float32 if q.device.type == "mps" else torch.float64
+    f = torch.zeros(q.shape[1], dtype=torch.int64 if hard else sums, device=q.device)
+    for rows in q.split(MANY_ROWS):
+        f += torch.bincount(rows.argmax(1), minlength=len(f)) if hard else rows.sum(0, dtype=sums)
+    f = f.clamp_min(1 if hard else torch.finfo(torch.float32).tiny)
+    f = f.to(torch.float32 if q.dtype == torch.float16 else q.dtype)
     weight = 1 / f
     if prior is not None:
         weight = weight * prior.to(weight)
