@@ -35,7 +35,7 @@ $(VENV)/docs-installed: $(VENV)/installed
 docs: $(VENV)/docs-installed  ## Build the documentation into build/docs, the gallery too; warnings are errors
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
 
-benchmark: $(VENV)/installed  ## Measure the overhead of training and prediction
+benchmark: $(VENV)/installed  ## Measure the overhead of training, prediction and import
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
 
 results: $(VENV)/installed  ## Measure the half-moons table (docs/results); 5 minutes on one core
