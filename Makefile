@@ -49,7 +49,7 @@ results-mnist: $(VENV)/installed  ## Measure the small MNIST table; an hour and 
 
 fuzz: $(VENV)/installed  ## 10,000 random fits, damaged files and forged files; half an hour on one core
 	SSLDEC_FUZZ=10000 $(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest --hypothesis-show-statistics \
-	    tests/test_fuzz.py tests/test_persistence.py -k "outcome or damage or forged"
+	    tests/test_fuzz.py tests/test_foreign_files.py -k "outcome or damage or forged"
 
 soak: $(VENV)/installed  ## 200 fits in one process: is memory flat?
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/soak.py
