@@ -21,6 +21,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec.display import SegmentationDisplay, TrainingHistoryDisplay
@@ -31,14 +32,17 @@ N_LABELED, N_UNLABELED, N_TEST = 2, 10, 6
 
 
 def beans(n_scans, rng):
-    """Make up scans: an ellipsoid in two parts, in smooth noise."""
+    """Make up scans: an ellipsoid in two parts, in noise; size, contrast and shading differ."""
     images, labels = [], []
     for _ in range(n_scans):
         shape = rng.integers([30, 40, 30], [38, 52, 38])
         grid = np.indices(shape) - (shape / 2 + rng.uniform(-4, 4, 3))[:, None, None, None]
-        inside = ((grid / np.array([6, 14, 5])[:, None, None, None]) ** 2).sum(axis=0) < 1
+        radii = np.array([6, 14, 5]) * rng.uniform(0.85, 1.15, 3)
+        inside = ((grid / radii[:, None, None, None]) ** 2).sum(axis=0) < 1
         label_map = np.where(inside, np.where(grid[1] < 0, 1, 2), 0)
-        images.append(100 * (label_map > 0) + 10 * label_map + 40 * rng.standard_normal(shape))
+        shading = gaussian_filter(rng.standard_normal(shape), 4)
+        noise = 20 * shading / shading.std() + 30 * rng.standard_normal(shape)
+        images.append(rng.uniform(0.7, 1.3) * (100 * inside + 10 * label_map) + noise)
         labels.append(label_map)
     return images, labels
 

@@ -24,6 +24,7 @@ from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.voxel_net import VoxelNet
 
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
+ENSEMBLE = "SSLDEC, 3 networks"
 
 
 class KeepSupervised(Callback):
@@ -57,6 +58,7 @@ def methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
     return {
         PSEUDO: PseudoLabelSegmenter(**parameters),
         SSLDEC: SSLDECSegmenter(**parameters),
+        ENSEMBLE: SSLDECSegmenter(n_estimators=3, **parameters),
         HIGHER: SSLDECSegmenter(**{**parameters, "max_iter": 0}),
     }
 
@@ -141,7 +143,7 @@ def _run_named(
 
 def table(results: Results, n_labeled: list[int], names: dict[str, str], command: str, notes: str) -> str:
     """Write the table of what is finished, with the differences that matter below it."""
-    rows = [row(method, n) for n in n_labeled for method in (LOWER, PSEUDO, SSLDEC, HIGHER)]
+    rows = [row(method, n) for n in n_labeled for method in (LOWER, PSEUDO, SSLDEC, ENSEMBLE, HIGHER)]
     rows = [name for name in [*rows, HIGHER] if name in results.content["draws"]]
     gains = []
     for n in n_labeled:

@@ -3,7 +3,8 @@
 Task 4 of the Medical Segmentation Decathlon: T1 scans cropped around the hippocampus, with its anterior and
 posterior part as labels. 30 scans are for testing. SSLDEC is measured beside the supervised model that it
 starts from (lower bound), pseudo-labeling with the same network, and supervised training on the labels of
-all training scans (higher bound). Finished draws are kept, so that the run can be interrupted.
+all training scans (higher bound); from five labeled scans also an ensemble of three networks. Finished draws
+are kept, so that the run can be interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from _results import Results
-from _segmentation import HIGHER, Draw, methods, parser, run, table
+from _segmentation import ENSEMBLE, HIGHER, Draw, methods, parser, run, table
 
 from sklearn_ssldec.scans import load_decathlon
 
@@ -47,7 +48,8 @@ def main() -> None:
     results = Results(arguments.output, "Hippocampus: Dice in %, 60 unlabeled scans", protocol)
     chosen = methods(device=arguments.device)
     names = arguments.methods or list(chosen)
-    rows = [(n, name) for n in arguments.labels for name in names if name != HIGHER]
+    rows = [(n, name) for n in arguments.labels for name in names if name not in (ENSEMBLE, HIGHER)]
+    rows += [(5, ENSEMBLE)] if ENSEMBLE in names and 5 in arguments.labels else []
     rows += [(0, HIGHER)] if HIGHER in names else []
     run(results, chosen, partial(load, arguments.data), rows, arguments.draws, arguments.n_jobs)
     notes = (
