@@ -148,16 +148,11 @@ class RandomAffine:
         return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
     def _draw_2d(self, batch: Tensor) -> Tensor:
-        limits = [
-            math.radians(self.degrees),
-            self.scale,
-            self.scale,
-            self.shear,
-            2 * self.shift,
-            2 * self.shift,
-        ]
+        limits = (math.radians(self.degrees), self.scale, self.scale, self.shear, *[2 * self.shift] * 2)
         uniform = 2 * torch.rand(len(limits), len(batch), device=batch.device, dtype=batch.dtype) - 1
-        angle, log_x, log_y, shear, shift_x, shift_y = uniform * torch.tensor(limits).to(batch)[:, None]
+        # One by one: a tensor of the limits would have to be copied to the device.
+        drawn = [limit * each for limit, each in zip(limits, uniform, strict=True)]
+        angle, log_x, log_y, shear, shift_x, shift_y = drawn
         cos, sin = angle.cos(), angle.sin()
         return torch.stack(
             [cos * log_x.exp(), shear - sin, shift_x, sin, cos * log_y.exp(), shift_y], dim=1
@@ -167,12 +162,16 @@ class RandomAffine:
         def draw() -> Tensor:
             return 2 * torch.rand(len(batch), 3, device=batch.device, dtype=batch.dtype) - 1
 
-        above = torch.triu_indices(3, 3, offset=1)
-        angles = batch.new_zeros(len(batch), 3, 3)
-        angles[:, above[0], above[1]] = math.radians(self.degrees) * draw()
-        rotation = torch.linalg.matrix_exp(angles - angles.mT)
-        stretch = torch.diag_embed((self.scale * draw()).exp())
-        stretch[:, above[0], above[1]] = self.shear * draw()
+        a, b, c = (math.radians(self.degrees) * draw()).unbind(1)
+        zero = torch.zeros_like(a)
+        turn = torch.stack([zero, a, b, -a, zero, c, -b, -c, zero], dim=1).view(-1, 3, 3)
+        # Rodrigues' formula: torch's matrix exponential would wait for the device.
+        angle = (a.square() + b.square() + c.square()).sqrt()[:, None, None] / math.pi
+        rotation = torch.eye(3, device=batch.device, dtype=batch.dtype) + angle.sinc() * turn
+        rotation = rotation + 0.5 * (angle / 2).sinc().square() * (turn @ turn)
+        x, y, z = (self.scale * draw()).exp().unbind(1)
+        xy, xz, yz = (self.shear * draw()).unbind(1)
+        stretch = torch.stack([x, xy, xz, zero, y, yz, zero, zero, z], dim=1).view(-1, 3, 3)
         return torch.cat([rotation @ stretch, 2 * self.shift * draw()[..., None]], dim=2)
 
     def __repr__(self) -> str:
@@ -237,12 +236,10 @@ class Cutout:
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the batch with squares blanked out."""
         n, _, height, width = batch.shape
-        center = torch.rand(2, n, 1, device=batch.device) * torch.tensor(
-            [[[height]], [[width]]], device=batch.device
-        )
+        y, x = torch.rand(2, n, 1, device=batch.device)
         reach = self.share * height / 2
-        rows = (torch.arange(height, device=batch.device) + 0.5 - center[0]).abs() < reach
-        columns = (torch.arange(width, device=batch.device) + 0.5 - center[1]).abs() < reach
+        rows = (torch.arange(height, device=batch.device) + 0.5 - height * y).abs() < reach
+        columns = (torch.arange(width, device=batch.device) + 0.5 - width * x).abs() < reach
         square = (rows[:, :, None] & columns[:, None, :])[:, None]
         return torch.where(square, batch.mean(dim=(2, 3), keepdim=True), batch)
 

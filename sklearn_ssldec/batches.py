@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from sklearn_ssldec.clustering import OneHot
+from sklearn_ssldec.device import move
 
 
 class SoftTargetRows(Dataset):
@@ -40,16 +41,26 @@ class SoftTargetRows(Dataset):
     ) -> None:
         self.X, self.P = X, P
         self.index = torch.arange(len(X), device=P.device) if index is None else index
+        self._sources = self.index.to(X.device)  # samples that do not fit a GPU lie on the host
         self.escort: SoftTargetRows | None = None
         self.escort_weight = 1.0
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, rows: Any) -> tuple[Tensor, Tensor]:
-        """Return samples and targets of `rows`, a tensor of positions."""
-        chosen = self.index[rows]
-        return self.X[chosen.to(self.X.device)].to(self.P.device), self.P[chosen]
+    def __getitem__(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Return samples and targets of a slice of the rows."""
+        return move(self.X[self._sources[rows]], self.P.device), self.P[self.index[rows]]
+
+    def ordered(self, order: Tensor) -> SoftTargetRows:
+        """Return the rows in another order.
+
+        Parameters
+        ----------
+        order : Tensor of shape (n_ordered,), int64
+            Positions among the rows.
+        """
+        return SoftTargetRows(self.X, self.P, self.index[order.to(self.index.device)])
 
 
 class Targets(NamedTuple):
@@ -97,17 +108,23 @@ class TensorSlices:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         """Yield samples, and their targets."""
-        order, n_batches, escort = self._shuffled(self.dataset), len(self), self.dataset.escort
+        # Put into order for the whole epoch: indices on their way to a GPU would stop each batch.
+        n_batches, n_rows, escort = len(self), len(self.dataset), self.dataset.escort
+        rows = self.dataset.ordered(self._shuffled(n_rows))
+        if escort is not None:
+            n_joining = min(self.batch_size, len(escort))
+            drawn = [self._shuffled(len(escort))[:n_joining] for _ in range(n_batches)]
+            escort = escort.ordered(torch.cat(drawn))
         for i in range(n_batches):
-            stop = (i + 1) * self.batch_size if i + 1 < n_batches else len(order)
-            X, P = self.dataset[order[i * self.batch_size : stop]]
+            stop = (i + 1) * self.batch_size if i + 1 < n_batches else n_rows
+            X, P = rows[i * self.batch_size : stop]
             weight, n_own = None, len(P)
             if escort is not None:
-                X_escort, P_escort = escort[self._shuffled(escort)[: self.batch_size]]
+                X_escort, P_escort = escort[i * n_joining : (i + 1) * n_joining]
                 escort_weight = self.dataset.escort_weight * len(P) / len(P_escort)
                 weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_escort),), escort_weight)])
                 X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
             yield X, Targets(P, weight, n_own)
 
-    def _shuffled(self, rows: SoftTargetRows) -> Tensor:
-        return torch.randperm(len(rows), generator=self.generator).to(rows.index.device)
+    def _shuffled(self, n_rows: int) -> Tensor:
+        return torch.randperm(n_rows, generator=self.generator)

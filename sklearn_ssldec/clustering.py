@@ -159,7 +159,8 @@ class OneHot:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return the targets of `rows`; those of unlabeled samples mean nothing."""
-        return functional.one_hot(self.y[rows].long().clamp_min(0), self.n_classes).float()
+        classes = torch.arange(self.n_classes, device=self.device)
+        return (self.y[rows].clamp_min(0)[..., None] == classes).float()
 
     def known(self, rows: Tensor) -> Tensor:
         """Tell which of `rows` are labeled."""

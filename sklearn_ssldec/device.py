@@ -88,6 +88,21 @@ def place(X: np.ndarray, device: torch.device) -> Tensor:
     return samples.to(device)
 
 
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device, to which a GPU copies it while the program goes on.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What to move.
+    device : torch.device
+        Where to.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def count_operations(network: nn.Module, sample: Tensor) -> float:
     """Return the floating-point operations of a forward pass on one sample.
 

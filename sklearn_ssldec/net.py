@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import takes_progress
 from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import OneHot, kl_divergence
-from sklearn_ssldec.device import suitable_threads
+from sklearn_ssldec.device import move, suitable_threads
 from sklearn_ssldec.processes import Processes
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
@@ -150,7 +149,7 @@ class SSLDECNet(NeuralNet):
         """Return a copy of the weights, their average, and the optimizer's state."""
         state = {"module": dict(self.module_.state_dict()), "optimizer": self.optimizer_.state_dict()}
         if self.ema_decay > 0:
-            state["averaged"] = dict(self.averaged_.state_dict())
+            state["averaged"], state["n_averaged"] = dict(self.averaged_.state_dict()), self.n_averaged_
         return copy.deepcopy(state)
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -164,6 +163,7 @@ class SSLDECNet(NeuralNet):
                     values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
         if self.ema_decay > 0:
             self.averaged_.load_state_dict(state["averaged"])
+            self.n_averaged_ = state["n_averaged"]
 
     def is_first(self) -> bool:
         """Tell whether this process is the first, or the only one."""
@@ -198,13 +198,13 @@ class SSLDECNet(NeuralNet):
     def keep_average(self) -> None:
         """Take the averaged weights for good, when training is over."""
         if self.ema_decay > 0:
-            self.module_.load_state_dict(self.averaged_.module.state_dict())
+            self.module_.load_state_dict(self.averaged_.state_dict())
             del self.averaged_
             self.ema_decay = 0.0
 
     def predicting(self) -> Any:
         """Return the network that predicts: the averaged one, if there is an average."""
-        return self.averaged_.module if self.ema_decay > 0 else self.module_
+        return self.averaged_ if self.ema_decay > 0 else self.module_
 
     def autocast(self) -> AbstractContextManager:
         """Return a context in which the network computes in its precision."""
@@ -226,7 +226,7 @@ class SSLDECNet(NeuralNet):
         with torch.no_grad(), self.autocast():
             for block in blocks:
                 rows = slice(block * n_rows, (block + 1) * n_rows)
-                batch = X[rows].to(self.device, torch.float32)
+                batch = move(X[rows], torch.device(self.device)).to(torch.float32)
                 # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
                 # to a multiple of 16, a sample's result does not depend on who stands beside it.
                 padding = -len(batch) % 16
@@ -245,10 +245,8 @@ class SSLDECNet(NeuralNet):
         """Set up the average of the weights, and of batch normalisation's statistics, beside the module."""
         super().initialize_module()
         if self.ema_decay > 0:
-            self.averaged_ = AveragedModel(
-                self.module_, multi_avg_fn=partial(_average, decay=self.ema_decay), use_buffers=True
-            )
-            self.averaged_.requires_grad_(False)
+            self.averaged_ = copy.deepcopy(self.module_).requires_grad_(False)
+            self.n_averaged_ = 0
         return self
 
     def get_default_callbacks(self) -> list:
@@ -259,7 +257,12 @@ class SSLDECNet(NeuralNet):
         """Take a step, and let the average follow."""
         step = super().train_step(batch, **fit_params)
         if self.ema_decay > 0:
-            self.averaged_.update_parameters(self.module_)
+            # Faster in the first steps, far from the last. torch's AveragedModel would ask the device for the
+            # number of steps, and so wait for it, each time.
+            n = self.n_averaged_
+            decay = min(self.ema_decay, (1 + n) / (10 + n)) if n > 0 else 0.0
+            _move_average(self.averaged_, self.module_, decay)
+            self.n_averaged_ += 1
         return step
 
     def augmented(self, X: Tensor) -> Tensor:
@@ -338,13 +341,15 @@ class SSLDECNet(NeuralNet):
         return [[group for group in groups if group["params"]]], kwargs
 
 
-def _average(
-    averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int, *, decay: float
-) -> None:
-    """Move the averages towards the current weights, faster in the first steps, far from the last."""
-    steps = int(n_averaged)
-    decay = min(decay, (1 + steps) / (10 + steps))
-    if averaged[0].is_floating_point():
-        torch._foreach_lerp_(averaged, current, 1 - decay)
-    else:  # batch normalisation's count of batches
-        torch._foreach_copy_(averaged, current)
+@torch.no_grad()
+def _move_average(averaged: nn.Module, current: nn.Module, decay: float) -> None:
+    """Move averaged weights, and statistics of batch normalisation, towards the current ones."""
+    if weights := _values(averaged, floating=True):
+        torch._foreach_lerp_(weights, _values(current, floating=True), 1 - decay)
+    if counts := _values(averaged, floating=False):  # batch normalisation's, of batches
+        torch._foreach_copy_(counts, _values(current, floating=False))
+
+
+def _values(network: nn.Module, floating: bool) -> list[Tensor]:
+    values = itertools.chain(network.parameters(), network.buffers())
+    return [value for value in values if value.is_floating_point() == floating]

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from sklearn_ssldec.augment import Compose, takes_progress
 from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
+from sklearn_ssldec.device import move
 from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.networks.densenet import crop
 from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
@@ -88,13 +89,13 @@ class PatchRows(Dataset):
             corner = tuple(first - m for first, m in zip(target_corner, self.margin, strict=True))
             patches.append(self.volumes.patch(volume, corner, self.patch_size))
             positions.append(self.volumes.voxels(volume, target_corner, self.target_size))
-        where = torch.stack(positions).to(device)
+        where = move(torch.stack(positions), device)
         counts = where >= 0
         where = where.clamp_min(0)
         if isinstance(self.P, OneHot):
             counts &= self.P.known(where)
         p = self.P[where.flatten()].float().unflatten(0, where.shape).movedim(-1, 1)
-        return torch.stack(patches).to(device), p, counts.float()
+        return move(torch.stack(patches), device), p, counts.float()
 
 
 class PatchBatches:

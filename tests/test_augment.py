@@ -60,6 +60,20 @@ def test_affine_rotates_by_at_most_the_angle_and_keeps_the_centre():
     assert height.abs().max() > 2
 
 
+def test_affine_turns_volumes_around_each_axis_and_does_not_stretch_them():
+    along = torch.arange(-10.0, 11.0)
+    axes = torch.stack(torch.meshgrid(along, along, along, indexing="ij"))
+    distance = axes.square().sum(0)
+    batch = torch.cat([axes, distance[None]]).expand(30, 4, 21, 21, 21)
+    turned = RandomAffine(degrees=30, scale=0, shear=0, shift=0)(batch)
+    inside = distance <= 64
+    # A squared distance is the same in every direction; interpolation adds up to 1/4 an axis.
+    assert_allclose(turned[:, 3][:, inside], distance[inside].expand(30, -1), atol=0.76)
+    moved = (turned[:, :3] - axes)[:, :, inside].abs().amax(dim=2)
+    assert (moved.amax(dim=0) > 3).all()
+    assert (moved < 8 * 0.88).all()  # three times 30 degrees at once: 52 degrees, 2 sin(26) = 0.88
+
+
 def test_affine_shifts_each_image_on_its_own():
     batch = torch.zeros(50, 1, 20, 20)
     batch[:, :, 10, 10] = 1

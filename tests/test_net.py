@@ -145,7 +145,7 @@ def test_average_follows_the_weights_and_is_what_predicts():
         weights.append(current)
         decay = min(0.9, (1 + step) / (10 + step))
         average = current if average is None else decay * average + (1 - decay) * current
-    assert_allclose(net.averaged_.module.embedding[0].weight, average, rtol=1e-5)
+    assert_allclose(net.averaged_.embedding[0].weight, average, rtol=1e-5)
     assert not torch.equal(average, weights[-1])
     Q = net.soft_assignment(X)
     net.keep_average()
@@ -161,7 +161,7 @@ def test_average_takes_batch_normalisation_along():
     net = SSLDECNet(network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, ema_decay=0.5).initialize()
     for _ in range(5):
         net.train_epoch(5 + torch.randn(32, 1), torch.full((32, 2), 0.5), torch.arange(32))
-    averaged, current = (m.embedding[1] for m in (net.averaged_.module, net.module_))
+    averaged, current = (m.embedding[1] for m in (net.averaged_, net.module_))
     assert averaged.num_batches_tracked == current.num_batches_tracked
     assert not torch.equal(averaged.running_mean, current.running_mean)
     assert_allclose(averaged.running_mean, current.running_mean, rtol=0.5)
