@@ -78,7 +78,7 @@ class RunningAverage:
 
     def __call__(self, Q: Tensor) -> Tensor:
         """Return the average with Q in it."""
-        before = torch.zeros_like(Q) if self.total is None else self.total
+        before = torch.zeros_like(Q) if self.total is None else self.total.to(Q.device)
         self.total = self.momentum * before + (1 - self.momentum) * Q
         self.n_calls += 1
         return self.total / (1 - self.momentum**self.n_calls)

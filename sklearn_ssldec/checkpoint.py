@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sklearn_ssldec.algorithm import Outcome
 from sklearn_ssldec.container import seal, unseal, write
+from sklearn_ssldec.device import random_states, set_random_states
 from sklearn_ssldec.encoding import Decoder, Encoder, UnwritableError
 from sklearn_ssldec.net import SSLDECNet
 
@@ -141,7 +142,7 @@ class Checkpoint:
             self.generator.set_state(state["generator"])
             if hasattr(self.target, "set_state"):
                 self.target.set_state(state["target"])
-            self._set_random(state["random"])
+            set_random_states(state["random"], torch.device(self.net.device))
             return Outcome(**state["outcome"])
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise ValueError(f"checkpoint_dir: {self.path} cannot be used: {error}. {_ADVICE}") from error
@@ -166,7 +167,7 @@ class Checkpoint:
             "net": self.net.get_state(),
             "net_history": list(self.net.history),
             "generator": self.generator.get_state(),
-            "random": self._get_random(),
+            "random": random_states(torch.device(self.net.device)),
             "target": self.target.get_state() if hasattr(self.target, "get_state") else None,
             "outcome": {name: getattr(outcome, name) for name in names},
         }
@@ -179,19 +180,6 @@ class Checkpoint:
                 f"No checkpoint could be written to {self.path}: {error}. Training goes on without.",
                 stacklevel=2,
             )
-
-    def _get_random(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        device = torch.device(self.net.device)
-        if device.type != "cpu":
-            states["device"] = torch.get_device_module(device).get_rng_state()
-        return states
-
-    def _set_random(self, states: dict[str, Tensor]) -> None:
-        torch.set_rng_state(states["cpu"])
-        device = torch.device(self.net.device)
-        if device.type != "cpu":
-            torch.get_device_module(device).set_rng_state(states["device"])
 
 
 def _difference(name: str, theirs: str | None, ours: str | None) -> str:

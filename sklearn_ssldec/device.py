@@ -58,15 +58,54 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     seed : int
         The seed.
     device : torch.device
-        Device whose generator is seeded besides the CPU's.
+        Device whose generator is seeded besides the CPU's; those of other GPUs are left alone.
     """
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with (
-        _GENERATOR_LOCK,
-        torch.random.fork_rng(devices, device_type="cuda" if device.type == "cpu" else device.type),
-    ):
-        torch.manual_seed(seed)
-        yield
+    with _GENERATOR_LOCK:
+        before = random_states(device)
+        try:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs
+            if device.type != "cpu":
+                with _current(device):
+                    torch.get_device_module(device).manual_seed(seed)
+            yield
+        finally:
+            set_random_states(before, device)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators: the CPU's, and the device's own.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+    """
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        with _current(device):
+            states["device"] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Bring torch's generators to the states that `random_states` returned.
+
+    Parameters
+    ----------
+    states : dict of Tensor
+        The states.
+    device : torch.device
+        The device.
+    """
+    torch.set_rng_state(states["cpu"])
+    if device.type != "cpu":
+        with _current(device):
+            torch.get_device_module(device).set_rng_state(states["device"])
+
+
+def _current(device: torch.device) -> AbstractContextManager:
+    """Return a context in which a GPU is the one that torch's functions without a device are about."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def place(X: np.ndarray, device: torch.device) -> Tensor:

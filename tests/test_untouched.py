@@ -108,6 +108,15 @@ def test_nothing_global_changes(action, fitted, tmp_path):
     assert [name for name in before if before[name] != after[name]] == []
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_generators_of_gpus_do_not_change(device):
+    before = torch.cuda.get_rng_state_all()
+    SSLDECClassifier(**{**SMALL, "device": device}).fit(*data())
+    for now, then in zip(torch.cuda.get_rng_state_all(), before, strict=True):
+        assert torch.equal(now, then)
+
+
 def test_gradients_may_be_off_outside():
     X, y = data()
     expected = SSLDECClassifier(**SMALL).fit(X, y).predict_proba(X)
