@@ -199,7 +199,7 @@ class SSLDECNet(NeuralNet):
         """Take the averaged weights for good, when training is over."""
         if self.ema_decay > 0:
             self.module_.load_state_dict(self.averaged_.state_dict())
-            del self.averaged_
+            del self.averaged_, self.followed_
             self.ema_decay = 0.0
 
     def predicting(self) -> Any:
@@ -218,6 +218,7 @@ class SSLDECNet(NeuralNet):
 
     def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
         self.predicting().eval()
+        device = torch.device(self.device)
         outputs = torch.empty(0)
         blocks = range(-(-len(X) // n_rows))
         shared = self.processes_ is not None and len(blocks) >= self.processes_.size
@@ -226,7 +227,7 @@ class SSLDECNet(NeuralNet):
         with torch.no_grad(), self.autocast():
             for block in blocks:
                 rows = slice(block * n_rows, (block + 1) * n_rows)
-                batch = move(X[rows], torch.device(self.device)).to(torch.float32)
+                batch = move(X[rows], device).to(torch.float32)
                 # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
                 # to a multiple of 16, a sample's result does not depend on who stands beside it.
                 padding = -len(batch) % 16
@@ -240,6 +241,13 @@ class SSLDECNet(NeuralNet):
         return outputs if self.processes_ is None else self.processes_.joined(outputs, shared)
 
     # skorch's hooks ---------------------------------------------------------------------------------------
+
+    def initialize(self) -> SSLDECNet:
+        """Set up everything, and list once what the average of the weights follows in each step."""
+        super().initialize()
+        if self.ema_decay > 0:
+            self.followed_ = _values(self.averaged_), _values(self.module_)
+        return self
 
     def initialize_module(self) -> SSLDECNet:
         """Set up the average of the weights, and of batch normalisation's statistics, beside the module."""
@@ -261,7 +269,10 @@ class SSLDECNet(NeuralNet):
             # number of steps, and so wait for it, each time.
             n = self.n_averaged_
             decay = min(self.ema_decay, (1 + n) / (10 + n)) if n > 0 else 0.0
-            _move_average(self.averaged_, self.module_, decay)
+            (averaged, averaged_counts), (current, counts) = self.followed_
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+            if counts:
+                torch._foreach_copy_(averaged_counts, counts)
             self.n_averaged_ += 1
         return step
 
@@ -341,15 +352,7 @@ class SSLDECNet(NeuralNet):
         return [[group for group in groups if group["params"]]], kwargs
 
 
-@torch.no_grad()
-def _move_average(averaged: nn.Module, current: nn.Module, decay: float) -> None:
-    """Move averaged weights, and statistics of batch normalisation, towards the current ones."""
-    if weights := _values(averaged, floating=True):
-        torch._foreach_lerp_(weights, _values(current, floating=True), 1 - decay)
-    if counts := _values(averaged, floating=False):  # batch normalisation's, of batches
-        torch._foreach_copy_(counts, _values(current, floating=False))
-
-
-def _values(network: nn.Module, floating: bool) -> list[Tensor]:
-    values = itertools.chain(network.parameters(), network.buffers())
-    return [value for value in values if value.is_floating_point() == floating]
+def _values(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weights and statistics of a network, and batch normalisation's counts of batches."""
+    values = [value.detach() for value in itertools.chain(network.parameters(), network.buffers())]
+    return [v for v in values if v.is_floating_point()], [v for v in values if not v.is_floating_point()]
