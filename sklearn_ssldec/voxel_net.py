@@ -299,5 +299,7 @@ def augment_patches(
         p, known = moved[:, :-1], moved[:, -1]
         p = p / p.sum(1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
         scale = weight.flatten(1).max(1).values.view(-1, *[1] * len(size))
-        targets = Targets(p, (known > 0.999) * scale, n_own)
+        # Half, not all: between the slices of a volume of which some are labeled, no voxel has only labeled
+        # neighbours once it is turned a little.
+        targets = Targets(p, (known > 0.5) * scale, n_own)
     return X, targets

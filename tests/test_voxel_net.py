@@ -80,6 +80,22 @@ def test_spatial_augmentation_moves_targets_along(n_dims):
     assert moved.n_own == 8
 
 
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_spatial_augmentation_keeps_slices_labeled(n_dims):
+    torch.manual_seed(0)
+    truth = torch.zeros(8, *[16] * n_dims)
+    truth[..., 6:12] = 1  # along the first axis nothing changes
+    weight = torch.zeros(8, *[16] * n_dims)
+    weight[:, 2::5] = 1  # one slice in five is labeled
+    p = torch.stack([1 - truth, truth], dim=1)
+    p[(weight == 0)[:, None].expand_as(p)] = 0.5  # what unlabeled voxels have means nothing
+    augment = RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0)
+    X, moved = augment_patches(augment, truth[:, None], Targets(p, weight, 8), 0.0)
+    known = moved.weight > 0
+    assert known.sum() == pytest.approx(weight.sum().item(), rel=0.25)
+    torch.testing.assert_close(moved.p[:, 1][known], X[:, 0][known], atol=1e-4, rtol=0)
+
+
 def test_other_augmentation_leaves_targets_alone():
     targets = Targets(torch.rand(2, 3, 4, 4), torch.rand(2, 4, 4), 2)
     X, after = augment_patches(GaussianNoise(0.1), torch.zeros(2, 1, 6, 6), targets, 0.0)
