@@ -113,8 +113,10 @@ class TensorSlices:
         rows = self.dataset.ordered(self._shuffled(n_rows))
         if escort is not None:
             n_joining = min(self.batch_size, len(escort))
-            drawn = [self._shuffled(len(escort))[:n_joining] for _ in range(n_batches)]
-            escort = escort.ordered(torch.cat(drawn))
+            drawn = torch.empty(n_batches, n_joining, dtype=torch.int64)
+            for row in drawn:  # filled, not listed: each slice would keep its whole permutation
+                row.copy_(self._shuffled(len(escort))[:n_joining])
+            escort = escort.ordered(drawn.flatten())
         for i in range(n_batches):
             stop = (i + 1) * self.batch_size if i + 1 < n_batches else n_rows
             X, P = rows[i * self.batch_size : stop]

@@ -219,7 +219,7 @@ class VoxelNet(SSLDECNet):
         for corner, size in tiles(X.shape(volume), self.largest_tile(len(X.images[volume]))):
             outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
             outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
-            box = X.patch(volume, outer_corner, outer_size).to(self.device)
+            box = move(X.patch(volume, outer_corner, outer_size), torch.device(self.device))
             with torch.no_grad(), self.autocast():
                 q = network(box[None])[0].exp()
             yield corner, size, q
