@@ -230,9 +230,10 @@ class SSLDECNet(NeuralNet):
                 batch = move(X[rows], device).to(torch.float32)
                 # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
                 # to a multiple of 16, a sample's result does not depend on who stands beside it.
-                padding = -len(batch) % 16
-                padded = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
-                output = function(padded)[: len(batch)]
+                n = len(batch)
+                if padding := -n % 16:
+                    batch = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
+                output = function(batch)[:n]
                 if len(outputs) == 0:
                     outputs = output.new_zeros(len(X), *output.shape[1:])
                 outputs[rows] = output

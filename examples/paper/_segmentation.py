@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sklearn_ssldec.voxel_net import VoxelNet
 
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
 ENSEMBLE = "SSLDEC, 3 networks"
+WIDTH = 0.64
 
 
 class KeepSupervised(Callback):
@@ -58,8 +60,21 @@ def methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
     return {
         PSEUDO: PseudoLabelSegmenter(**parameters),
         SSLDEC: SSLDECSegmenter(**parameters),
-        ENSEMBLE: SSLDECSegmenter(n_estimators=3, **parameters),
         HIGHER: SSLDECSegmenter(**{**parameters, "max_iter": 0}),
+    }
+
+
+def wide(method: str) -> str:
+    """Name a method with the wider network."""
+    return f"{method}, width {WIDTH}"
+
+
+def larger_methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
+    """Return SSLDEC with three networks, and the methods with a network twice as wide as the default."""
+    widened = methods(module__width=WIDTH, **parameters)
+    return {
+        ENSEMBLE: SSLDECSegmenter(n_estimators=3, **parameters),
+        **{wide(name): segmenter for name, segmenter in widened.items()},
     }
 
 
@@ -80,7 +95,7 @@ def run_one(
     data = load(n_labeled, draw)
     keep = KeepSupervised(segmenter.pretrain_epochs)
     segmenter.set_params(callbacks=[keep], random_state=draw)
-    y = data.truth if method == HIGHER else data.y
+    y = data.truth if method.startswith(HIGHER) else data.y
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -88,11 +103,11 @@ def run_one(
         segmenter.fit(data.X, y)
     seconds = time.perf_counter() - start
     scores = {method: {**_score(segmenter, data, after), "seconds": seconds}}
-    if method == SSLDEC:
+    if method in (SSLDEC, wide(SSLDEC)):
         net = segmenter.nets_[0]
         net.module_.load_state_dict(net.callbacks_[0][1].weights_)
         supervised = segmenter.history_[0]["seconds"]
-        scores[LOWER] = {**_score(segmenter, data, after), "seconds": supervised}
+        scores[method.replace(SSLDEC, LOWER)] = {**_score(segmenter, data, after), "seconds": supervised}
     return scores
 
 
@@ -143,21 +158,24 @@ def _run_named(
 
 def table(results: Results, n_labeled: list[int], names: dict[str, str], command: str, notes: str) -> str:
     """Write the table of what is finished, with the differences that matter below it."""
-    rows = [row(method, n) for n in n_labeled for method in (LOWER, PSEUDO, SSLDEC, ENSEMBLE, HIGHER)]
-    rows = [name for name in [*rows, HIGHER] if name in results.content["draws"]]
+    one = (LOWER, PSEUDO, SSLDEC, HIGHER)
+    listed = [*one[:3], ENSEMBLE, HIGHER, *map(wide, one)]
+    rows = [row(method, n) for n in n_labeled for method in listed] + [HIGHER, wide(HIGHER)]
+    draws = results.content["draws"]
     gains = []
-    for n in n_labeled:
-        ours = results.content["draws"].get(row(SSLDEC, n), {})
+    for n, named in itertools.product(n_labeled, (str, wide)):
+        ours = draws.get(row(named(SSLDEC), n), {})
         for other in (LOWER, PSEUDO, HIGHER):
-            theirs = results.content["draws"].get(row(other, n), results.content["draws"].get(other, {}))
+            theirs = draws.get(row(named(other), n), draws.get(named(other), {}))
             both = sorted(set(ours) & set(theirs), key=int)
             if both:
                 each = [100 * (ours[d]["dice"] - theirs[d]["dice"]) for d in both]
-                listed = ", ".join(f"{gain:+.1f}" for gain in each)
-                gains.append(f"- {n} labeled: SSLDEC minus {other.split(' (')[0]}, draw by draw: {listed}.")
-    return results.write_table(
-        rows, {"dice": "Dice", **names}, command, "\n".join([notes, "", *gains]), worst=np.min
-    )
+                differences = ", ".join(f"{gain:+.1f}" for gain in each)
+                minus = f"{named(SSLDEC)} minus {other.split(' (')[0]}"
+                gains.append(f"- {n} labeled: {minus}, draw by draw: {differences}.")
+    finished = [name for name in rows if name in draws]
+    below = "\n".join([notes, "", *gains])
+    return results.write_table(finished, {"dice": "Dice", **names}, command, below, worst=np.min)
 
 
 def parser(description: str, output: str) -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from _results import Results
-from _segmentation import ENSEMBLE, PSEUDO, SSLDEC, Draw, methods, parser, run, table
+from _segmentation import PSEUDO, SSLDEC, Draw, methods, parser, run, table
 
 from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.scans import load_iseg2017, mask_slices, separate_background
@@ -127,7 +127,7 @@ def main() -> None:
     protocol = {"data": name, "labeled slices": f"one in {STEP}", "test": N_TEST}
     results = Results(output, f"{name}: Dice in %, labels on one fifth of the slices", protocol)
     chosen = methods(device=arguments.device)
-    names = arguments.methods or [name for name in chosen if name != ENSEMBLE]
+    names = arguments.methods or list(chosen)
     run(
         results,
         chosen,
