@@ -72,7 +72,7 @@ def results(tmp_path_factory):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for command, place in (([sys.executable], folder / "alone"), (launcher, folder / "together")):
         place.mkdir()
-        done = subprocess.run([*command, script, place], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*command, script, place], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     files = [folder / "alone" / "one.json", folder / "together" / "0.json", folder / "together" / "1.json"]
     return [json.loads(file.read_text()) for file in files]
