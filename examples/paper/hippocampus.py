@@ -49,9 +49,8 @@ def main() -> None:
     chosen, larger = methods(device=arguments.device), larger_methods(device=arguments.device)
     wanted = arguments.methods or [*chosen, *larger]
     rows = [(n, name) for n in arguments.labels for name in chosen if name != HIGHER]
-    rows += [(5, name) for name in larger if not name.startswith(HIGHER)] if 5 in arguments.labels else []
-    rows += [(0, name) for name in (*chosen, *larger) if name.startswith(HIGHER)]
-    rows = [(n, name) for n, name in rows if name in wanted]
+    rows += [(5, name) for name in larger] if 5 in arguments.labels else []
+    rows = [(n, name) for n, name in [*rows, (0, HIGHER)] if name in wanted]
     run(results, chosen | larger, partial(load, arguments.data), rows, arguments.draws, arguments.n_jobs)
     notes = (
         "Default settings, but for the width and the number of networks where they are named. A draw is the "
