@@ -131,7 +131,10 @@ def test_segmentation_protocol(tmp_path):
     protocol.run(results, {}, load, rows, n_draws=1, n_jobs=1)  # nothing is left to run
     text = protocol.table(results, [1], {"dice_1": "one"}, "make table", "Notes.")
     assert text.count("\n") == 5
-    assert "1 labeled: SSLDEC minus lower bound, draw by draw:" in (tmp_path / "table.md").read_text()
+    assert (
+        f"1 labeled: {protocol.SSLDEC} minus {protocol.LOWER}, draw by draw:"
+        in (tmp_path / "table.md").read_text()
+    )
 
 
 def test_brainweb_stand_in(tmp_path, monkeypatch):
