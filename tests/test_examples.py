@@ -113,6 +113,7 @@ def test_segmentation_protocol(tmp_path):
     from _results import Results
 
     from sklearn_ssldec import SSLDECSegmenter
+    from sklearn_ssldec.metrics import dice_score
 
     X, maps = volumes(4, np.random.default_rng(0))
 
@@ -123,18 +124,35 @@ def test_segmentation_protocol(tmp_path):
     segmenters = protocol.methods(**small, max_iter=1)
     rows = [(1, protocol.PSEUDO), (1, protocol.SSLDEC), (0, protocol.HIGHER)]
     results = Results(tmp_path / "table.json", "Title", {})
-    protocol.run(results, segmenters, load, rows, n_draws=1, n_jobs=1)
+    after = protocol.AS_PREDICTED | {protocol.PIECE: protocol.largest_piece}
+    protocol.run(results, segmenters, load, rows, n_draws=1, n_jobs=1, after=after)
     lower = SSLDECSegmenter(**small, max_iter=0, random_state=0)
     lower.fit(X[:3], [maps[0], None, None])
     kept = results.content["draws"][f"{protocol.LOWER}, 1 labeled"]["0"]
     assert kept["dice"] == pytest.approx(lower.score(X[3:], maps[3:]), abs=1e-6)
+    pieces = protocol.largest_piece(load(1, 0), lower.predict(X[3:]))
+    kept = results.content["draws"][f"{protocol.LOWER}{protocol.PIECE}, 1 labeled"]["0"]
+    assert kept["dice"] == pytest.approx(dice_score(maps[3:], pieces, labels=[1, 2]), abs=1e-6)
     protocol.run(results, {}, load, rows, n_draws=1, n_jobs=1)  # nothing is left to run
     text = protocol.table(results, [1], {"dice_1": "one"}, "make table", "Notes.")
-    assert text.count("\n") == 5
+    assert text.count("\n") == 9  # two lines of heading, four methods, each with all pieces and with one
     assert (
         f"1 labeled: {protocol.SSLDEC} minus {protocol.LOWER}, draw by draw:"
         in (tmp_path / "table.md").read_text()
     )
+
+
+def test_largest_piece():
+    import _segmentation as protocol
+
+    labels = np.zeros((6, 6, 6), dtype=int)
+    labels[:2], labels[2] = 1, 2  # one piece of two labels
+    labels[4:, 0, 0] = 2
+    nothing = np.zeros((3, 3), dtype=int)
+    kept, still_nothing = protocol.largest_piece(None, [labels, nothing])
+    labels[4:] = 0
+    np.testing.assert_array_equal(kept, labels)
+    np.testing.assert_array_equal(still_nothing, nothing)
 
 
 def test_brainweb_stand_in(tmp_path, monkeypatch):

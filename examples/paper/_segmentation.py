@@ -7,7 +7,7 @@ import copy
 import itertools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from _results import Results
 from joblib import Parallel, delayed
+from scipy import ndimage
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 from tqdm import tqdm
@@ -27,6 +28,7 @@ from sklearn_ssldec.voxel_net import VoxelNet
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
 ENSEMBLE = "SSLDEC, 3 networks"
 WIDE = "SSLDEC, width 0.64"
+PIECE = ", largest piece"
 
 
 class KeepSupervised(Callback):
@@ -53,6 +55,21 @@ class Draw:
     truth: list[np.ndarray | None]
     X_test: list[np.ndarray]
     y_test: list[np.ndarray]
+
+
+After = Callable[[Draw, list[np.ndarray]], list[np.ndarray]]
+AS_PREDICTED: dict[str, After] = {"": lambda data, predicted: predicted}
+
+
+def largest_piece(data: Draw, predicted: list[np.ndarray]) -> list[np.ndarray]:
+    """Keep the largest connected piece of what is not background in each label map."""
+    kept = []
+    for labels in predicted:
+        pieces, _ = ndimage.label(labels != 0)
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0  # the background
+        kept.append(np.where(pieces == sizes.argmax(), labels, 0))
+    return kept
 
 
 def methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
@@ -82,10 +99,13 @@ def run_one(
     segmenter: SSLDECSegmenter,
     load: Callable[[int, int], Draw],
     n_labeled: int,
-    after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]],
+    after: dict[str, After],
     draw: int,
 ) -> dict[str, dict[str, float]]:
-    """Fit a segmenter on one draw; return its Dice scores on test scans, of SSLDEC also its lower bound's."""
+    """Fit a segmenter on one draw; return its Dice scores on test scans, of SSLDEC also its lower bound's.
+
+    The predicted label maps are scored once after each of `after`, whose keys are added to the method's name.
+    """
     data = load(n_labeled, draw)
     keep = KeepSupervised(segmenter.pretrain_epochs)
     segmenter.set_params(callbacks=[keep], random_state=draw)
@@ -96,23 +116,26 @@ def run_one(
         warnings.filterwarnings("ignore", message="y has no unlabeled voxel")
         segmenter.fit(data.X, y)
     seconds = time.perf_counter() - start
-    scores = {method: {**_score(segmenter, data, after), "seconds": seconds}}
+    scores = {method + name: {**each, "seconds": seconds} for name, each in _scores(segmenter, data, after)}
     if method in (SSLDEC, WIDE):
         net = segmenter.nets_[0]
         net.module_.load_state_dict(net.callbacks_[0][1].weights_)
         supervised = segmenter.history_[0]["seconds"]
-        scores[method.replace(SSLDEC, LOWER)] = {**_score(segmenter, data, after), "seconds": supervised}
+        lower = method.replace(SSLDEC, LOWER)
+        for name, each in _scores(segmenter, data, after):
+            scores[lower + name] = {**each, "seconds": supervised}
     return scores
 
 
-def _score(
-    segmenter: SSLDECSegmenter, data: Draw, after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]]
-) -> dict[str, float]:
+def _scores(
+    segmenter: SSLDECSegmenter, data: Draw, after: dict[str, After]
+) -> Iterator[tuple[str, dict[str, float]]]:
     labels = [int(label) for label in segmenter.classes_ if label != 0]
-    predicted = after(data, segmenter.predict(data.X_test))
-    scores = dice_score(data.y_test, predicted, labels=labels, average=None)
-    each = {f"dice_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
-    return {"dice": float(np.mean(scores)), **each}
+    predicted = segmenter.predict(data.X_test)
+    for name, change in after.items():
+        scores = dice_score(data.y_test, change(data, predicted), labels=labels, average=None)
+        each = {f"dice_{label}": float(score) for label, score in zip(labels, scores, strict=True)}
+        yield name, {"dice": float(np.mean(scores)), **each}
 
 
 def run(
@@ -122,11 +145,11 @@ def run(
     rows: list[tuple[int, str]],
     n_draws: int,
     n_jobs: int,
-    after: Callable[[Draw, list[np.ndarray]], list[np.ndarray]] = lambda data, predicted: predicted,
+    after: dict[str, After] = AS_PREDICTED,
 ) -> None:
     """Run the rows, (n_labeled, method), that are not finished yet, `n_jobs` fits at a time, draw by draw.
 
-    `after` is done to predicted label maps.
+    `after` is what to do to predicted label maps before they are scored, and what that adds to a row's name.
     """
     todo = [
         (draw, n, method)
@@ -154,7 +177,8 @@ def table(results: Results, n_labeled: list[int], names: dict[str, str], command
     """Write the table of what is finished, with the differences that matter below it."""
     wide_lower = WIDE.replace(SSLDEC, LOWER)
     listed = (LOWER, PSEUDO, SSLDEC, ENSEMBLE, wide_lower, WIDE, HIGHER)
-    rows = [row(method, n) for n in n_labeled for method in listed] + [HIGHER]
+    rows = [row(method + after, n) for n in n_labeled for method in listed for after in ("", PIECE)]
+    rows += [HIGHER, HIGHER + PIECE]
     draws = results.content["draws"]
     pairs = [*((SSLDEC, other) for other in (LOWER, PSEUDO, HIGHER)), (WIDE, wide_lower)]
     gains = []

@@ -135,7 +135,7 @@ def main() -> None:
         [(n, method) for n in arguments.labels for method in names],
         arguments.draws,
         arguments.n_jobs,
-        after=background_apart,
+        after={"": background_apart},
     )
     notes = (
         "Default settings. A draw is the choice of test, labeled and unlabeled scans, and the seed of the "
