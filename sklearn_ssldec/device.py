@@ -18,8 +18,9 @@ from torch.utils.flop_counter import flop_registry
 # torch's default generator belongs to the whole process: two threads that draw from it are not reproducible.
 _GENERATOR_LOCK = threading.RLock()
 
-# Floating-point operations of a forward pass on a batch, below which threads cost more than they give.
-FEW_OPERATIONS = 1e8
+# Floating-point operations of a forward pass on a batch, below which threads give nothing or cost
+# (tests/benchmarks/threads.py).
+FEW_OPERATIONS = 3e7
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
