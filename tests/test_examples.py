@@ -174,3 +174,11 @@ def test_brainweb_stand_in(tmp_path, monkeypatch):
     assert set(np.unique(data.truth[0])) == {10, 150, 250}
     apart = iseg.background_apart(data, [np.where(image[0] == 0, 10, 150) for image in data.X_test])
     assert all((labels[image[0] == 0] == 0).all() for labels, image in zip(apart, data.X_test, strict=True))
+    image, truth = data.X_test[0], data.y_test[0]
+    wrong = truth.copy()
+    wrong[:, :, truth.shape[2] // 2] = 0
+    figure = iseg.draw_slices(image, truth, {"right": truth, "wrong": wrong})
+    shown = [ax.images[0].get_array() for ax in figure.axes[:5]]
+    red = [(np.asarray(pixels)[..., 0] > np.asarray(pixels)[..., 1]).sum() for pixels in shown[2:]]
+    assert red == [0, 0, (truth[:, :, truth.shape[2] // 2] != 0).sum()]
+    iseg.plt.close(figure)

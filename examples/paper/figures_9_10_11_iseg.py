@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _results import Results
 from _segmentation import PSEUDO, SSLDEC, Draw, methods, parser, run, table
+from matplotlib.figure import Figure
 
 from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.scans import load_iseg2017, mask_slices, separate_background
@@ -75,38 +76,48 @@ def background_apart(data: Draw, predicted: list[np.ndarray]) -> list[np.ndarray
 
 
 def draw_figure_12(folder: Path | None, name: str, path: Path, **parameters: object) -> None:
-    """Draw slices of a test scan: T1, T2, truth, SSLDEC and pseudo-labeling, from two labeled scans."""
+    """Fit SSLDEC and pseudo-labeling to two labeled scans, and draw slices of a test scan."""
     data = load(folder, 2, 0)
     image, truth = data.X_test[0], data.y_test[0]
-    panels = {"T1": image[0], "T2": image[1], "truth": truth}
     segmenters = methods(**parameters)
+    predicted = {}
     for method in (SSLDEC, PSEUDO):
-        predicted = segmenters[method].set_params(random_state=0).fit(data.X, data.y).predict([image])
-        panels[method] = separate_background(predicted[0], image)
-    figure, axes = plt.subplots(2, 5, figsize=(11, 4.6), layout="constrained")
-    for row, axis in enumerate((2, 1)):
-        for ax, (title, volume) in zip(axes[row], panels.items(), strict=True):
-            middle = volume.shape[axis] // 2
-            is_image = title in ("T1", "T2")
-            plane = np.take(volume, middle, axis=axis).T
-            ax.imshow(
-                plane if is_image else np.searchsorted([0, 10, 150, 250], plane),
-                cmap="gray" if is_image else "viridis",
-                vmin=0,
-                vmax=None if is_image else 3,
-                origin="lower",
-                interpolation="nearest",
-            )
-            ax.set_axis_off()
-            if row == 0:
-                score = "" if is_image or title == "truth" else f"\nDice {dice_score(truth, volume):.3f}"
-                ax.set_title(title + score, fontsize=10)
+        segmenter = segmenters[method].set_params(random_state=0).fit(data.X, data.y)
+        predicted[method] = separate_background(segmenter.predict([image])[0], image)
+    if folder is None:  # BrainWeb's axes are (z, y, x)
+        image, truth = image.transpose(0, 3, 2, 1), truth.T
+        predicted = {method: labels.T for method, labels in predicted.items()}
+    figure = draw_slices(image, truth, predicted)
     figure.suptitle(
-        f"{name}, labels on one fifth of two scans (viridis: background, CSF, GM, WM)", fontsize=10
+        f"{name}: labels on one fifth of two scans (dark to light: background, CSF, GM, WM; red: wrong)",
+        fontsize=10,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     print(f"{path} written")
+
+
+def draw_slices(image: np.ndarray, truth: np.ndarray, predicted: dict[str, np.ndarray]) -> Figure:
+    """Draw an axial and a sagittal slice of T1, T2, the truth and label maps; axes (x, y, z)."""
+    panels = {"T1": image[0], "T2": image[1], "truth": truth, **predicted}
+    figure, axes = plt.subplots(2, len(panels), figsize=(11.5, 4.7), layout="constrained")
+    for row, axis in zip(axes, (2, 0), strict=True):
+        for ax, (title, volume) in zip(row, panels.items(), strict=True):
+            # Beside the middle, where the hemispheres part.
+            at = volume.shape[axis] // 2 + (5 if axis == 0 else 0)
+            plane = np.take(volume, at, axis=axis).T
+            if title in ("T1", "T2"):
+                ax.imshow(plane, cmap="gray", origin="lower", interpolation="nearest")
+            else:
+                tissue = np.searchsorted([0, 10, 150, 250], plane) / 3
+                shown = plt.get_cmap("gray")(tissue)
+                shown[plane != np.take(truth, at, axis=axis).T] = (0.9, 0.1, 0.1, 1)
+                ax.imshow(shown, origin="lower", interpolation="nearest")
+            ax.set_axis_off()
+    for ax, title in zip(axes[0], panels, strict=True):
+        score = f"\nDice {dice_score(truth, predicted[title]):.3f}" if title in predicted else ""
+        ax.set_title(title + score, fontsize=10)
+    return figure
 
 
 def main() -> None:
