@@ -396,4 +396,7 @@ class SSLDECSegmenter(BaseVoxelwise):
             for net in self.nets_:
                 with net.threads():
                     members.append(net.predict_volume(samples, i).cpu().numpy())
-            yield mean(members)
+            Q = mean(members)
+            # So far off that the network's numbers overflow, all centroids are equally far.
+            Q[:, ~np.isfinite(Q).all(axis=0)] = 1 / len(self.classes_)
+            yield Q

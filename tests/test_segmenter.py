@@ -189,6 +189,20 @@ def test_ensemble_averages_and_does_not_depend_on_n_jobs():
     assert_allclose(two.predict_proba(images[:1])[0], np.mean(members, axis=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_probabilities_are_finite_far_from_the_data(precision):
+    """A value at which the network's numbers overflow spoils neither its own voxels nor others."""
+    images, maps = discs(3)
+    seg = segmenter(pretrain_epochs=1, max_iter=1, scaling=None, precision=precision)
+    seg.fit(images, [maps[0], maps[1], None])
+    far = images[2].copy()
+    far[3, 3] = 3.4e38
+    clean, (spoiled,) = seg.predict_proba(images[2:])[0], seg.predict_proba([far])
+    assert np.isfinite(spoiled).all()
+    assert_allclose(spoiled.sum(axis=0), 1, rtol=1e-5)
+    assert_allclose(spoiled[:, 12:, 12:], clean[:, 12:, 12:], atol=1e-6)
+
+
 def test_model_selection_over_lists_of_volumes():
     images, maps = discs(4)
     seg = segmenter(pretrain_epochs=2, max_iter=0)
