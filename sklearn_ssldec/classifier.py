@@ -16,7 +16,7 @@ from sklearn_ssldec._rowwise import BaseRowwise
 from sklearn_ssldec.inputs import as_samples
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 from sklearn_ssldec.net import SSLDECNet
-from sklearn_ssldec.outcomes import majority, mean, warn_of_outcomes
+from sklearn_ssldec.outcomes import majority, mean_probabilities, warn_of_outcomes
 
 
 class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRowwise):
@@ -297,7 +297,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         self._store_outcomes(members, labels)
         outcomes = [outcome for _, outcome in members]
         self._n_features_out = sum(net.module_.head.n_features for net in self.nets_)
-        self.label_distributions_ = mean([outcome.Q.numpy() for outcome in outcomes])
+        self.label_distributions_ = mean_probabilities([outcome.Q.numpy() for outcome in outcomes], axis=1)
         predicted = np.where(labels.labeled, labels.codes, self.label_distributions_.argmax(axis=1))
         self.transduction_ = self.classes_[predicted]
         votes = [outcome.supervised.numpy() for outcome in outcomes]
@@ -320,10 +320,7 @@ class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transfo
         ndarray of shape (n_samples, n_classes), float32
             Probabilities, in the order of `classes_`; rows sum to 1.
         """
-        Q = mean(self._apply(SSLDECNet.soft_assignment, X))
-        # So far off that the network's numbers overflow, all centroids are equally far.
-        Q[~np.isfinite(Q).all(axis=1)] = 1 / len(self.classes_)
-        return Q
+        return mean_probabilities(self._apply(SSLDECNet.soft_assignment, X), axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class.

@@ -87,12 +87,19 @@ def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
     return np.stack([sum(vote == j for vote in votes) for j in range(n_classes)]).argmax(axis=0)
 
 
-def mean(members: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of what each network predicts; of one network, without a copy.
+def mean_probabilities(members: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Return the mean of the probabilities of each network; of one network, without a copy.
+
+    Samples so far off that a network's numbers overflow have all classes equally probable.
 
     Parameters
     ----------
     members : sequence of ndarray
         Probabilities, one array a network.
+    axis : int
+        The axis of classes.
     """
-    return members[0] if len(members) == 1 else np.mean(members, axis=0)
+    Q = members[0] if len(members) == 1 else np.mean(members, axis=0)
+    overflowed = ~np.isfinite(Q).all(axis=axis)
+    np.moveaxis(Q, axis, -1)[overflowed] = 1 / Q.shape[axis]
+    return Q

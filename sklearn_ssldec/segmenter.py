@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssldec._voxelwise import BaseVoxelwise
 from sklearn_ssldec.clustering import hard_assignment
 from sklearn_ssldec.metrics import dice_score
-from sklearn_ssldec.outcomes import majority, mean, warn_of_outcomes
+from sklearn_ssldec.outcomes import majority, mean_probabilities, warn_of_outcomes
 from sklearn_ssldec.volumes import as_label_maps, as_volumes, check_shapes, encode_label_maps, is_collection
 
 
@@ -396,7 +396,4 @@ class SSLDECSegmenter(BaseVoxelwise):
             for net in self.nets_:
                 with net.threads():
                     members.append(net.predict_volume(samples, i).cpu().numpy())
-            Q = mean(members)
-            # So far off that the network's numbers overflow, all centroids are equally far.
-            Q[:, ~np.isfinite(Q).all(axis=0)] = 1 / len(self.classes_)
-            yield Q
+            yield mean_probabilities(members, axis=0)
