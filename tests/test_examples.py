@@ -108,11 +108,12 @@ def volumes(n, rng):
 
 
 def test_segmentation_protocol(tmp_path):
-    """Every method runs on a draw, the lower bound is SSLDEC's own, and finished draws are kept."""
+    """Every method runs on a draw, its start is what max_iter=0 gives, and finished draws are kept."""
     import _segmentation as protocol
     from _results import Results
 
     from sklearn_ssldec import SSLDECSegmenter
+    from sklearn_ssldec.baselines import PseudoLabelSegmenter
     from sklearn_ssldec.metrics import dice_score
 
     X, maps = volumes(4, np.random.default_rng(0))
@@ -126,16 +127,16 @@ def test_segmentation_protocol(tmp_path):
     results = Results(tmp_path / "table.json", "Title", {})
     after = protocol.AS_PREDICTED | {protocol.PIECE: protocol.largest_piece}
     protocol.run(results, segmenters, load, rows, n_draws=1, n_jobs=1, after=after)
-    lower = SSLDECSegmenter(**small, max_iter=0, random_state=0)
-    lower.fit(X[:3], [maps[0], None, None])
-    kept = results.content["draws"][f"{protocol.LOWER}, 1 labeled"]["0"]
-    assert kept["dice"] == pytest.approx(lower.score(X[3:], maps[3:]), abs=1e-6)
-    pieces = protocol.largest_piece(load(1, 0), lower.predict(X[3:]))
-    kept = results.content["draws"][f"{protocol.LOWER}{protocol.PIECE}, 1 labeled"]["0"]
-    assert kept["dice"] == pytest.approx(dice_score(maps[3:], pieces, labels=[1, 2]), abs=1e-6)
+    for start, segmenter in ((protocol.LOWER, SSLDECSegmenter), (protocol.SOFTMAX, PseudoLabelSegmenter)):
+        supervised = segmenter(**small, max_iter=0, random_state=0).fit(X[:3], [maps[0], None, None])
+        kept = results.content["draws"][f"{start}, 1 labeled"]["0"]
+        assert kept["dice"] == pytest.approx(supervised.score(X[3:], maps[3:]), abs=1e-6)
+        pieces = protocol.largest_piece(load(1, 0), supervised.predict(X[3:]))
+        kept = results.content["draws"][f"{start}{protocol.PIECE}, 1 labeled"]["0"]
+        assert kept["dice"] == pytest.approx(dice_score(maps[3:], pieces, labels=[1, 2]), abs=1e-6)
     protocol.run(results, {}, load, rows, n_draws=1, n_jobs=1)  # nothing is left to run
     text = protocol.table(results, [1], {"dice_1": "one"}, "make table", "Notes.")
-    assert text.count("\n") == 9  # two lines of heading, four methods, each with all pieces and with one
+    assert text.count("\n") == 11  # two lines of heading, five rows, each with all pieces and with one
     assert (
         f"1 labeled: {protocol.SSLDEC} minus {protocol.LOWER}, draw by draw:"
         in (tmp_path / "table.md").read_text()

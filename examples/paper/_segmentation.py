@@ -26,8 +26,12 @@ from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.voxel_net import VoxelNet
 
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
+SOFTMAX = "softmax (max_iter=0)"
 ENSEMBLE = "SSLDEC, 3 networks"
-WIDE = "SSLDEC, width 0.64"
+WIDE, WIDE_LOWER = "SSLDEC, width 0.64", "lower bound (max_iter=0), width 0.64"
+WIDE_PSEUDO, WIDE_SOFTMAX = "pseudo-labeling, width 0.64", "softmax (max_iter=0), width 0.64"
+# The supervised training that each method starts from.
+START = {SSLDEC: LOWER, PSEUDO: SOFTMAX, WIDE: WIDE_LOWER, WIDE_PSEUDO: WIDE_SOFTMAX}
 PIECE = ", largest piece"
 
 
@@ -82,10 +86,11 @@ def methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
 
 
 def larger_methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
-    """Return SSLDEC with three networks, and with one that is twice as wide as the default on a CPU."""
+    """Return SSLDEC with three networks, and both methods with one twice as wide as the default on a CPU."""
     return {
         ENSEMBLE: SSLDECSegmenter(n_estimators=3, **parameters),
         WIDE: SSLDECSegmenter(module__width=0.64, **parameters),
+        WIDE_PSEUDO: PseudoLabelSegmenter(module__width=0.64, **parameters),
     }
 
 
@@ -102,7 +107,7 @@ def run_one(
     after: dict[str, After],
     draw: int,
 ) -> dict[str, dict[str, float]]:
-    """Fit a segmenter on one draw; return its Dice scores on test scans, of SSLDEC also its lower bound's.
+    """Fit a segmenter on one draw; return its Dice scores on test scans, and those of its start.
 
     The predicted label maps are scored once after each of `after`, whose keys are added to the method's name.
     """
@@ -117,13 +122,12 @@ def run_one(
         segmenter.fit(data.X, y)
     seconds = time.perf_counter() - start
     scores = {method + name: {**each, "seconds": seconds} for name, each in _scores(segmenter, data, after)}
-    if method in (SSLDEC, WIDE):
+    if method in START:
         net = segmenter.nets_[0]
         net.module_.load_state_dict(net.callbacks_[0][1].weights_)
         supervised = segmenter.history_[0]["seconds"]
-        lower = method.replace(SSLDEC, LOWER)
         for name, each in _scores(segmenter, data, after):
-            scores[lower + name] = {**each, "seconds": supervised}
+            scores[START[method] + name] = {**each, "seconds": supervised}
     return scores
 
 
@@ -175,12 +179,12 @@ def _run_named(
 
 def table(results: Results, n_labeled: list[int], names: dict[str, str], command: str, notes: str) -> str:
     """Write the table of what is finished, with the differences that matter below it."""
-    wide_lower = WIDE.replace(SSLDEC, LOWER)
-    listed = (LOWER, PSEUDO, SSLDEC, ENSEMBLE, wide_lower, WIDE, HIGHER)
+    narrow = (LOWER, SSLDEC, SOFTMAX, PSEUDO, ENSEMBLE)
+    listed = (*narrow, WIDE_LOWER, WIDE, WIDE_SOFTMAX, WIDE_PSEUDO, HIGHER)
     rows = [row(method + after, n) for n in n_labeled for method in listed for after in ("", PIECE)]
     rows += [HIGHER, HIGHER + PIECE]
     draws = results.content["draws"]
-    pairs = [*((SSLDEC, other) for other in (LOWER, PSEUDO, HIGHER)), (WIDE, wide_lower)]
+    pairs = [(SSLDEC, PSEUDO), (SSLDEC, HIGHER), (WIDE, WIDE_PSEUDO), *START.items()]
     gains = []
     for n, (method, other) in itertools.product(n_labeled, pairs):
         ours = draws.get(row(method, n), {})

@@ -2,10 +2,11 @@
 
 Task 4 of the Medical Segmentation Decathlon: T1 scans cropped around the hippocampus, with its anterior and
 posterior part as labels. 30 scans are for testing. SSLDEC is measured beside the supervised model that it
-starts from (lower bound), pseudo-labeling with the same network, and supervised training on the labels of
-all training scans (higher bound); from five labeled scans also with three networks, and with a network twice
-as wide. Each predicted map is scored as it is, and once more with its largest connected piece only, as a scan
-shows one hippocampus. Finished draws are kept, so that the run can be interrupted.
+starts from (lower bound), pseudo-labeling with the same network and the supervised model that this starts
+from (softmax), and supervised training on the labels of all training scans (higher bound); from five labeled
+scans also SSLDEC with three networks, and all with a network twice as wide. Each predicted map is scored as
+it is, and once more with its largest connected piece only, as a scan shows one hippocampus. Finished draws
+are kept, so that the run can be interrupted.
 """
 
 from __future__ import annotations
