@@ -56,7 +56,7 @@ soak: $(VENV)/installed  ## 200 fits in one process: is memory flat?
 
 wheel:  ## Build the wheel, install it in a fresh environment, and run the tests there
 	PYTHON=$(PYTHON) .ci/wheel
-results-hippocampus: $(VENV)/installed  ## Measure the hippocampus table; two hours on two cores
+results-hippocampus: $(VENV)/installed  ## Measure the hippocampus table; three hours on two cores
 	$(ONE_THREAD) $(BIN)/python examples/paper/hippocampus.py --n-jobs 2
 
 results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated scans; two hours on two cores
