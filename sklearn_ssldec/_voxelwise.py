@@ -60,7 +60,9 @@ class BaseVoxelwise(BaseSSLDEC):
     def _place(self, X: Any, device: torch.device) -> tuple[Volumes, Tensor]:
         volumes, ignored = X
         samples = self._as_samples(volumes, ignored, device)
-        size = (27 if self.n_dims_ == 3 else 64) if isinstance(self.patch_size, str) else self.patch_size
+        size = self.patch_size
+        if isinstance(size, str):
+            size = getattr(self.module, "training_patch_size", 32 if self.n_dims_ == 3 else 64)
         patch = samples.patch(0, (0,) * self.n_dims_, as_patch_size(size, self.n_dims_)).to(device)
         return samples, torch.stack([patch, patch])
 
@@ -77,6 +79,8 @@ class BaseVoxelwise(BaseSSLDEC):
         parameters = {
             "patch_size": tuple(two.shape[2:]),
             "margin": tuple(int(m) for m in margin),
+            "context": getattr(network.embedding, "context", 0),
+            "stride": getattr(network.embedding, "stride", 1),
             "patches_per_epoch": self.patches_per_epoch,
             "balance": self.balance,
             "tile_size": self.tile_size,

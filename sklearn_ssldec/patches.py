@@ -247,7 +247,7 @@ def sample_positions(n_voxels: int, generator: torch.Generator | None = None) ->
     return torch.randint(n_voxels, (MANY_VOXELS,), generator=generator)
 
 
-def tiles(shape: Sequence[int], size: int) -> Iterator[tuple[Corner, Corner]]:
+def tiles(shape: Sequence[int], size: int, stride: int = 1) -> Iterator[tuple[Corner, Corner]]:
     """Cut a volume into boxes that cover it, each voxel once.
 
     Parameters
@@ -255,7 +255,10 @@ def tiles(shape: Sequence[int], size: int) -> Iterator[tuple[Corner, Corner]]:
     shape : sequence of int
         Spatial shape of the volume.
     size : int
-        The largest side of a tile; the tiles of an axis are of about the same size.
+        The largest side of a tile, unless `stride` is larger; the tiles of an axis are of about the same
+        size.
+    stride : int, default=1
+        Tiles begin at multiples of it.
 
     Yields
     ------
@@ -269,8 +272,9 @@ def tiles(shape: Sequence[int], size: int) -> Iterator[tuple[Corner, Corner]]:
     """
     axes = []
     for side in shape:
-        n = -(-side // size)
-        edges = [-(-i * side // n) for i in range(n + 1)]
+        units = -(-side // stride)
+        n = -(-units // max(1, size // stride))
+        edges = [min(side, -(-i * units // n) * stride) for i in range(n + 1)]
         axes.append([(a, b - a) for a, b in itertools.pairwise(edges)])
     for boxes in itertools.product(*axes):
         yield tuple(first for first, _ in boxes), tuple(n for _, n in boxes)

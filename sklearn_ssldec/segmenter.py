@@ -31,10 +31,10 @@ class SSLDECSegmenter(BaseVoxelwise):
     module : "auto", Module class or Module instance, default="auto"
         The network that maps patches of shape (n, n_channels, \*spatial) to embeddings of shape (n,
         embedding_size, \*spatial), possibly smaller by the same number of voxels on both sides of an axis;
-        the clustering layer is put on top of it. "auto" is :class:`~sklearn_ssldec.networks.DenseNet3D` or
-        :class:`~sklearn_ssldec.networks.DenseNet2D`: the paper's on a CUDA GPU, else with 0.32 of its filters
-        and dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
-        it takes them. An instance is copied: training starts from its weights.
+        the clustering layer is put on top of it. "auto" is :class:`~sklearn_ssldec.networks.UNet3D` or
+        ``UNet2D``, on a CPU a quarter as wide; the paper's is :class:`~sklearn_ssldec.networks.DenseNet3D`. A
+        class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An
+        instance is copied: training starts from its weights.
     alpha : float, default=10.0
         Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1, whose heavy tails never let a
         voxel be assigned with confidence.
@@ -87,12 +87,13 @@ class SSLDECSegmenter(BaseVoxelwise):
         Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (2e-3, 2e-4). The
         paper has 1e-4.
     batch_size : int or "auto", default="auto"
-        Patches a batch. "auto" is 4.
+        Patches a batch. "auto" is 2.
     min_batches : int, default=64
         Least number of batches an iteration.
     patch_size : int, tuple of int or "auto", default="auto"
-        Sides of the training patches. "auto" is the paper's 27 in three dimensions, 64 in two.
-    patches_per_epoch : int, default=128
+        Sides of the training patches. "auto" is 32 in three dimensions (the paper's 27 with its network), 64
+        in two.
+    patches_per_epoch : int, default=64
         Patches drawn in an epoch.
     tile_size : int or "auto", default="auto"
         Largest side of the tiles of a volume that are predicted at a time; it bounds the memory that
@@ -212,7 +213,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         batch_size: int | str = "auto",
         min_batches: int = 64,
         patch_size: int | Sequence[int] | str = "auto",
-        patches_per_epoch: int = 128,
+        patches_per_epoch: int = 64,
         tile_size: int | str = "auto",
         ema_decay: float | str = "auto",
         scaling: str | None = "volume",

@@ -143,6 +143,10 @@ class VoxelNet(SSLDECNet):
         Sides of the training patches.
     margin : tuple of int
         By how much the network's output is smaller than its input, on each side.
+    context : int
+        How many voxels of the volume, on each side of a tile, a network that pads its borders is to see.
+    stride : int
+        Tiles begin at multiples of it.
     patches_per_epoch : int
         Patches drawn in an epoch.
     balance : float
@@ -159,6 +163,8 @@ class VoxelNet(SSLDECNet):
         *args: Any,
         patch_size: Corner = (27, 27, 27),
         margin: Corner = (9, 9, 9),
+        context: int = 0,
+        stride: int = 1,
         patches_per_epoch: int = 32,
         balance: float = 0.5,
         tile_size: int | str = "auto",
@@ -167,6 +173,7 @@ class VoxelNet(SSLDECNet):
     ) -> None:
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.patch_size, self.margin = patch_size, margin
+        self.context, self.stride = context, stride
         self.patches_per_epoch, self.balance, self.tile_size = patches_per_epoch, balance, tile_size
         self.measured_: dict[int, float] = {}
 
@@ -216,13 +223,24 @@ class VoxelNet(SSLDECNet):
     def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
         network = self.predicting().eval()
-        for corner, size in tiles(X.shape(volume), self.largest_tile(len(X.images[volume]))):
-            outer_corner = tuple(first - m for first, m in zip(corner, self.margin, strict=True))
-            outer_size = tuple(n + 2 * m for n, m in zip(size, self.margin, strict=True))
+        shape = X.shape(volume)
+        for corner, size in tiles(shape, self.largest_tile(len(X.images[volume])), self.stride):
+            # Context ends with the volume, as it does for a network that sees the volume as a whole.
+            before = [min(self.context, first) for first in corner]
+            after = [
+                min(self.context, end - first - n) for end, first, n in zip(shape, corner, size, strict=True)
+            ]
+            outer_corner = tuple(
+                first - m - b for first, m, b in zip(corner, self.margin, before, strict=True)
+            )
+            outer_size = tuple(
+                n + 2 * m + b + a for n, m, b, a in zip(size, self.margin, before, after, strict=True)
+            )
             box = move(X.patch(volume, outer_corner, outer_size), torch.device(self.device))
             with torch.no_grad(), self.autocast():
                 q = network(box[None])[0].exp()
-            yield corner, size, q
+            inner = [slice(b, b + n) for b, n in zip(before, size, strict=True)]
+            yield corner, size, q[(slice(None), *inner)]
             self.stop_if_interrupted()
 
     def largest_tile(self, n_channels: int) -> int:
@@ -232,7 +250,9 @@ class VoxelNet(SSLDECNet):
         n_bytes = TILE_BYTES
         if torch.device(self.device).type == "cuda":
             n_bytes = torch.cuda.mem_get_info(self.device)[0] // 4
-        return auto_tile_size(self.floats_per_voxel(n_channels), max(self.margin), len(self.margin), n_bytes)
+        return auto_tile_size(
+            self.floats_per_voxel(n_channels), max(self.margin) + self.context, len(self.margin), n_bytes
+        )
 
     def floats_per_voxel(self, n_channels: int) -> float:
         """Return how many activations the network holds at a time, for each voxel of a large tile."""

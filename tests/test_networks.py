@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D
+from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D, UNet2D, UNet3D
 
 
 def kinds(network):
@@ -132,3 +132,45 @@ def test_dense_net_widths_and_errors():
         DenseNet2D((1, 27, 27), 3, width=0)
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1"):
         DenseNet2D((1, 27, 27), 3, dropout=1)
+
+
+def test_unet_by_hand():
+    network = UNet3D((2, 32, 32, 32), 3, width=0.25)
+    # kernels, biases, normalisation and PReLU: 8, 16 and 32 filters
+    down = [
+        (27, 2, 8),
+        (27, 8, 8),
+        (8, 8, 8),
+        (27, 8, 16),
+        (27, 16, 16),
+        (8, 16, 16),
+        (27, 16, 32),
+        (27, 32, 32),
+    ]
+    up = [(27, 32 + 16, 16), (27, 16, 16), (27, 16 + 8, 8), (27, 8, 8), (1, 8, 3)]
+    count = sum(size * a * b + 4 * b for size, a, b in down + up)
+    assert sum(p.numel() for p in network.parameters()) == count
+    assert network.eval()(torch.zeros(1, 2, 32, 32, 32)).shape == (1, 3, 32, 32, 32)
+    assert network(torch.zeros(1, 2, 5, 1, 30)).shape == (1, 3, 5, 1, 30)
+    assert UNet2D((1, 64, 64), 2, width=0.1)(torch.zeros(2, 1, 33, 7)).shape == (2, 2, 33, 7)
+
+
+@pytest.mark.parametrize("n_levels", [1, 2, 3, 4])
+def test_unet_sees_its_context(n_levels):
+    torch.manual_seed(0)
+    network = UNet2D((1, 64, 64), 2, width=0.1, n_levels=n_levels).double().eval()
+    assert network.context % network.stride == 0
+    reach = []
+    for at in range(96, 96 + network.stride):
+        x = torch.randn(1, 1, 200, 200, dtype=torch.float64, requires_grad=True)
+        network(x)[0, :, at, at].square().sum().backward()
+        seen = (x.grad[0, 0] != 0).nonzero()
+        reach += [int(at - seen.min()), int(seen.max() - at)]
+    assert network.context - network.stride < max(reach) <= network.context
+
+
+def test_unet_errors():
+    with pytest.raises(ValueError, match=r"UNet3D takes patches of shape .* got \(1, 64, 64\)"):
+        UNet3D((1, 64, 64), 3)
+    with pytest.raises(ValueError, match="n_levels must be at least 1, got 0"):
+        UNet2D((1, 64, 64), 3, n_levels=0)

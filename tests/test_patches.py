@@ -10,18 +10,19 @@ from torch import nn
 
 from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.net import EmbeddingNetwork
-from sklearn_ssldec.networks import DenseNet2D, DenseNet3D
+from sklearn_ssldec.networks import DenseNet2D, DenseNet3D, UNet2D, UNet3D
 from sklearn_ssldec.patches import Volumes, as_patch_size, auto_tile_size, find_centers, tiles
 from sklearn_ssldec.voxel_net import VoxelNet
 
 shapes = st.lists(st.integers(1, 12), min_size=2, max_size=3).map(tuple)
 
 
-@given(shapes, st.integers(1, 15))
-def test_tiles_cover_each_voxel_once(shape, size):
+@given(shapes, st.integers(1, 15), st.sampled_from([1, 2, 4]))
+def test_tiles_cover_each_voxel_once(shape, size, stride):
     seen = np.zeros(shape, dtype=int)
-    for corner, sides in tiles(shape, size):
-        assert max(sides) <= size
+    for corner, sides in tiles(shape, size, stride):
+        assert max(sides) <= max(size, stride)
+        assert all(first % stride == 0 for first in corner)
         seen[tuple(slice(a, a + n) for a, n in zip(corner, sides, strict=True))] += 1
     assert (seen == 1).all()
 
@@ -103,6 +104,25 @@ def test_dense_tiles_agree_with_patches(network, shape):
     assert whole.shape == (3, *shape)
     torch.testing.assert_close(whole, by_patches, atol=1e-5, rtol=0)
     torch.testing.assert_close(whole.sum(0), torch.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "tile_size"),
+    [(UNet3D, (9, 70, 11), 9), (UNet2D, (130, 75), 16), (UNet2D, (53, 54), 1)],
+)
+def test_tiles_of_a_network_that_pads_agree_with_the_whole(network, shape, tile_size):
+    torch.manual_seed(0)
+    unet = network((2, *[8] * len(shape)), 3, width=0.1)
+    unet(torch.randn(2, 2, *[16] * len(shape)))  # statistics of batch normalisation that are not 0 and 1
+    module = EmbeddingNetwork(unet, ClusteringLayer(3, 3, axis=1))
+    volumes = Volumes([torch.randn(2, *shape)])
+    like_the_network = {"context": unet.context, "stride": unet.stride}
+    whole = voxel_net(module, len(shape), 0, tile_size=1000, **like_the_network).predict_volume(volumes, 0)
+    in_tiles = voxel_net(module, len(shape), 0, tile_size=tile_size, **like_the_network)
+    torch.testing.assert_close(in_tiles.predict_volume(volumes, 0), whole, atol=1e-5, rtol=0)
+    # which takes the context
+    without = voxel_net(module, len(shape), 0, tile_size=tile_size, stride=unet.stride)
+    assert (without.predict_volume(volumes, 0) - whole).abs().max() > 1e-3
 
 
 def test_soft_assignment_of_rows_is_that_of_all():

@@ -296,7 +296,9 @@ def test_every_segmenter_comes_back(name, path):
         estimator.fit(images, [maps[0], None, None])
     loaded = saved_and_loaded(estimator, path)
     assert_array_equal(loaded.predict_proba(images), estimator.predict_proba(images))
-    assert loaded.nets_[0].margin == (9, 9)
+    for name in ("margin", "context", "stride"):  # by which tiles are cut
+        assert getattr(loaded.nets_[0], name) == getattr(estimator.nets_[0], name)
+    assert loaded.nets_[0].context > 0
     for name in ("transduction_", "supervised_transduction_"):
         assert_array_equal(getattr(loaded, name), getattr(estimator, name))
     assert loaded.get_params() == estimator.get_params()

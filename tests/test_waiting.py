@@ -19,7 +19,7 @@ from sklearn_ssldec.augment import (
 from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import ClusteringLayer, OneHot
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
-from sklearn_ssldec.networks import MLP, ConvNet, DenseNet3D
+from sklearn_ssldec.networks import MLP, ConvNet, DenseNet3D, UNet3D
 from sklearn_ssldec.voxel_net import VoxelNet
 
 ASKING = ("_local_scalar_dense", "nonzero", "equal", "unique")
@@ -74,12 +74,15 @@ def test_step(module, hard):
     assert waits.names == []
 
 
-def test_step_on_patches():
-    module = EmbeddingNetwork(DenseNet3D((1, 21, 21, 21), 3, width=0.1), ClusteringLayer(3, 3, axis=1))
+@pytest.mark.parametrize(("network", "side"), [(DenseNet3D, 3), (UNet3D, 21)])
+def test_step_on_patches(network, side):
+    module = EmbeddingNetwork(network((1, 21, 21, 21), 3, width=0.1), ClusteringLayer(3, 3, axis=1))
     augment = Compose(RandomAffine(shear=0.1), RandomIntensity(), GaussianNoise(0.1))
     net = net_of(module, VoxelNet, augment=augment)
     batch = torch.empty(4, 1, 21, 21, 21, device="meta")
-    targets = Targets(torch.empty(4, 3, 3, 3, 3, device="meta"), torch.empty(4, 3, 3, 3, device="meta"), 4)
+    targets = Targets(
+        torch.empty(4, 3, *[side] * 3, device="meta"), torch.empty(4, *[side] * 3, device="meta"), 4
+    )
     net.train_step((batch, targets))
     with Waits() as waits:
         net.train_step((batch, targets))
