@@ -174,7 +174,7 @@ class BaseSSLDEC(BaseEstimator):
         self.center_spread_ = auto.center_spread if isinstance(spread, str) else spread
         chosen = {
             name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
-            for name in {"max_iter", "labeled_weight", *auto.training}
+            for name in {"max_iter", "labeled_weight", "target_views", *auto.training}
         }
         of_net = {name: chosen.pop(name) for name in ("batch_size", "ema_decay")}
         chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])

@@ -1,8 +1,8 @@
-"""What voxels differ in from rows of samples: their parameters, and how they are placed and trained on."""
+"""What voxels differ in from rows: parameters, and how they are placed, trained on and predicted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sklearn_ssldec._base import BaseSSLDEC
@@ -17,8 +18,9 @@ from sklearn_ssldec.building import Auto, choose_auto_voxels
 from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
 from sklearn_ssldec.device import place, resolve_device
 from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
+from sklearn_ssldec.outcomes import mean_probabilities
 from sklearn_ssldec.patches import Volumes, as_patch_size
-from sklearn_ssldec.volumes import statistics
+from sklearn_ssldec.volumes import as_volumes, is_collection, statistics
 from sklearn_ssldec.voxel_net import VoxelNet
 
 
@@ -33,6 +35,7 @@ class BaseVoxelwise(BaseSSLDEC):
         "balance": [Interval(Real, 0, 1, closed="both")],
         "frequency": [StrOptions({"soft", "hard"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "target_views": [Interval(Integral, 0, None, closed="left")],
         "patch_size": [StrOptions({"auto"}), Integral, tuple, list],
         "patches_per_epoch": [Interval(Integral, 1, None, closed="left")],
         "tile_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -123,3 +126,16 @@ class BaseVoxelwise(BaseSSLDEC):
             maps.append(labels)
             start = stop
         return maps
+
+    def _probabilities(self, X: Any) -> Iterator[np.ndarray]:
+        """Yield the class probabilities of one volume after the other; all are checked before the first."""
+        check_is_fitted(self)
+        volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
+        samples = self._as_samples(volumes, [None] * len(volumes), torch.device("cpu"))
+        self._check_sizes(samples, self.nets_[0].margin)
+        for i in range(len(volumes)):
+            members = []
+            for net in self.nets_:
+                with net.threads():
+                    members.append(net.predict_volume(samples, i).cpu().numpy())
+            yield mean_probabilities(members, axis=0)

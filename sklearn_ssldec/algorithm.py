@@ -56,7 +56,7 @@ class Model(Protocol):
         """Return Q of `rows` of `X`, or of all (eq. 1)."""
 
     def augmented_assignment(self, X: Any) -> Tensor:
-        """Return Q of a random augmentation of each sample of `X`."""
+        """Return Q of a random augmentation of each sample of `X`; rows that it does not show are 0."""
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
@@ -268,8 +268,10 @@ def ssldec(
             # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
             counted_as = predicted.clone()
             if settings.target_views > 0:
-                views = (M.augmented_assignment(X) for _ in range(settings.target_views))
-                Q = sum(views, Q) / (settings.target_views + 1)
+                for _ in range(settings.target_views):
+                    Q += M.augmented_assignment(X)
+                for rows in Q.split(MANY_ROWS):
+                    rows /= rows.sum(1, keepdim=True)
                 counted_as = hard_assignment(Q)
             P = settings.target(Q)
             del Q  # of many voxels, P is large enough

@@ -14,6 +14,7 @@ given patches, targets and weights as channels of one batch, so that they move t
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 
@@ -144,6 +145,11 @@ class RandomAffine:
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the batch with its images transformed."""
         matrices = self._draw_2d(batch) if batch.ndim == 4 else self._draw_3d(batch)
+        # From pixels to torch's units, the halves of the sides: else an oblong image would not turn but skew.
+        sides = batch.shape[:1:-1]
+        for i, j in itertools.permutations(range(len(sides)), 2):
+            if sides[i] != sides[j]:
+                matrices[:, i, j] *= sides[j] / sides[i]
         grid = functional.affine_grid(matrices, list(batch.shape), align_corners=False)
         return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 

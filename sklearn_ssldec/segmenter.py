@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssldec._voxelwise import BaseVoxelwise
 from sklearn_ssldec.clustering import hard_assignment
 from sklearn_ssldec.metrics import dice_score
-from sklearn_ssldec.outcomes import majority, mean_probabilities, warn_of_outcomes
+from sklearn_ssldec.outcomes import majority, warn_of_outcomes
 from sklearn_ssldec.volumes import as_label_maps, as_volumes, check_shapes, encode_label_maps, is_collection
 
 
@@ -90,6 +89,9 @@ class SSLDECSegmenter(BaseVoxelwise):
         Patches a batch. "auto" is 2.
     min_batches : int, default=64
         Least number of batches an iteration.
+    target_views : int, default=0
+        The targets of an iteration come from the mean of Q and of the predictions for so many augmentations
+        of each volume, brought back to where its voxels were. Each takes the time of a prediction of all.
     patch_size : int, tuple of int or "auto", default="auto"
         Sides of the training patches. "auto" is 32 in three dimensions (the paper's 27 with its network), 64
         in two.
@@ -212,6 +214,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         lr: float | tuple[float, float] | str = "auto",
         batch_size: int | str = "auto",
         min_batches: int = 64,
+        target_views: int = 0,
         patch_size: int | Sequence[int] | str = "auto",
         patches_per_epoch: int = 64,
         tile_size: int | str = "auto",
@@ -251,6 +254,7 @@ class SSLDECSegmenter(BaseVoxelwise):
         self.lr = lr
         self.batch_size = batch_size
         self.min_batches = min_batches
+        self.target_views = target_views
         self.patch_size = patch_size
         self.patches_per_epoch = patches_per_epoch
         self.tile_size = tile_size
@@ -385,16 +389,3 @@ class SSLDECSegmenter(BaseVoxelwise):
             raise ValueError("score needs at least one volume with labeled voxels.")
         predicted = self.predict([X[i] for i in known])
         return float(dice_score([maps[i] for i in known], predicted, ignore_label=skipped))
-
-    def _probabilities(self, X: Any) -> Iterator[np.ndarray]:
-        """Yield the class probabilities of one volume after the other; all are checked before the first."""
-        check_is_fitted(self)
-        volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
-        samples = self._as_samples(volumes, [None] * len(volumes), torch.device("cpu"))
-        self._check_sizes(samples, self.nets_[0].margin)
-        for i in range(len(volumes)):
-            members = []
-            for net in self.nets_:
-                with net.threads():
-                    members.append(net.predict_volume(samples, i).cpu().numpy())
-            yield mean_probabilities(members, axis=0)

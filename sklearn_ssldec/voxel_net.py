@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from sklearn_ssldec.augment import Compose, takes_progress
 from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
 from sklearn_ssldec.device import move
 from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.networks.densenet import crop
 from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
+from sklearn_ssldec.views import apply, draw_view, put_back, steps
 
 # What the activations of a tile may take on a CPU where `tile_size` is "auto".
 TILE_BYTES = 2**31
@@ -192,13 +192,26 @@ class VoxelNet(SSLDECNet):
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of the voxels (eq. 1), in float16: those of all volumes, or of `rows` in their order."""
+        return self._of_volumes(X, rows, self.predict_volume)
+
+    def augmented_assignment(self, X: Any) -> Tensor:
+        """Return Q of the voxels, in float16, from a random augmentation of each volume.
+
+        Rows of voxels that have left their volume's view are 0.
+        """
+        return self._of_volumes(X, None, self.predict_view)
+
+    def _of_volumes(
+        self, X: Volumes, rows: Tensor | None, predict: Callable[[Volumes, int], Tensor]
+    ) -> Tensor:
+        """Return what `predict` tells of each volume, voxel by voxel: of all, or of `rows` in their order."""
         Q: Tensor | None = None
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
             chosen = None if rows is None else ((rows >= start) & (rows < stop)).nonzero().squeeze(1)
             if start == stop or (chosen is not None and len(chosen) == 0):
                 continue
-            of_volume = X.take(volume, self.predict_volume(X, volume)).half()
+            of_volume = X.take(volume, predict(X, volume)).half()
             if Q is None:
                 Q = of_volume.new_empty(len(X) if rows is None else len(rows), of_volume.shape[1])
             if rows is None or chosen is None:
@@ -219,6 +232,16 @@ class VoxelNet(SSLDECNet):
             box = tuple(slice(first, first + n) for first, n in zip(corner, size, strict=True))
             whole[(slice(None), *box)] = q
         return whole
+
+    def predict_view(self, X: Volumes, volume: int) -> Tensor:
+        """Return Q of one volume as `predict_volume` does, but from a random augmentation of it."""
+        if self.augment is None:
+            return self.predict_volume(X, volume)
+        shape = X.shape(volume)
+        image = move(X.patch(volume, (0,) * len(shape), shape), torch.device(self.device))
+        view = draw_view(self.augment, image, self.progress_)
+        q = self.predict_volume(Volumes([view.image]), 0)
+        return q if view.coordinates is None else put_back(q, view.coordinates, shape)
 
     def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
@@ -299,10 +322,9 @@ def augment_patches(
     progress : float
         How far training has come.
     """
-    for part in augment.augmentations if isinstance(augment, Compose) else [augment]:
-        informed = {"progress": progress} if takes_progress(part) else {}
-        if not getattr(part, "spatial", False):
-            X = part(X, **informed)
+    for part, is_spatial in steps(augment):
+        if not is_spatial:
+            X = apply(part, X, progress)
             continue
         p, weight, n_own = targets
         size = p.shape[2:]
@@ -314,7 +336,7 @@ def augment_patches(
         # Where the weight is 0 the target may be anything; its mass says how much of the result is known.
         known = (weight > 0).to(p)[:, None]
         stacked = torch.cat([X, functional.pad(torch.cat([p * known, known], dim=1), padding)], dim=1)
-        moved = part(stacked, **informed)
+        moved = apply(part, stacked, progress)
         X, moved = moved[:, : X.shape[1]], crop(moved[:, X.shape[1] :], size)
         p, known = moved[:, :-1], moved[:, -1]
         p = p / p.sum(1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)

@@ -141,6 +141,18 @@ def test_targets_come_from_the_mean_over_views():
     assert_allclose(outcome.Q, soft(0, 1, 0, 1, 0, 1, certainty=0.6))  # predictions are of the sample itself
 
 
+def test_samples_that_a_view_does_not_show_have_the_mean_of_the_others():
+    model = ScriptedModel(soft(0, 1, 0, 1, 0, 1, certainty=0.6))
+    not_shown = soft(0, 1, 0, 1, 0, 1, certainty=0.9)
+    not_shown[5] = 0
+    model.views = [not_shown, soft(0, 1, 0, 1, 0, 0, certainty=0.8)]
+    run(model, max_iter=1, target_views=2, balance=None)
+    mean = torch.tensor([[2.3, 0.7], [0.7, 2.3]])[[0, 1, 0, 1, 0, 1]] / 3
+    mean[5] = torch.tensor([0.6, 0.4])  # (0.4 + 0.8) / 2
+    (_, index, P) = model.calls[-1]
+    assert_allclose(P, target_distribution(mean)[index], rtol=1e-5)
+
+
 def test_subset_is_balanced_by_the_classes_that_the_targets_come_from():
     model = ScriptedModel(soft(0, 1, 0, 0, 0, 0, certainty=0.6))
     model.views = [soft(0, 1, 0, 1, 0, 1)]

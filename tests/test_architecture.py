@@ -10,7 +10,7 @@ import sklearn_ssldec
 PACKAGE = Path(sklearn_ssldec.__file__).parent
 STOREYS = [
     {"clustering", "labels", "inputs", "volumes", "patches", "batches"}
-    | {"augment", "device", "interrupt", "processes", "metrics", "container"},
+    | {"augment", "views", "device", "interrupt", "processes", "metrics", "container"},
     {"networks", "net", "voxel_net", "algorithm", "encoding", "checkpoint", "outcomes"},
     {"building", "_base", "classifier", "_rowwise", "_voxelwise", "segmenter", "baselines"},
     {"datasets", "model_selection", "scans", "display", "calibration", "persistence"},

@@ -90,3 +90,12 @@ def test_cutout_blanks_a_square_with_the_mean():
     blank = cut == 0.5
     assert blank.flatten(1).sum(1).max() == 100
     assert (blank | (cut == batch)).all()
+
+
+def test_affine_turns_oblong_images_without_skewing_them():
+    along = torch.arange(-20.0, 21.0), torch.arange(-8.0, 9.0)
+    axes = torch.stack(torch.meshgrid(*along, indexing="ij"))
+    distance = axes.square().sum(0)
+    turned = RandomAffine(degrees=45, scale=0, shear=0, shift=0)(distance.expand(30, 1, 41, 17))
+    inside = distance <= 36
+    assert_allclose(turned[:, 0][:, inside], distance[inside].expand(30, -1), atol=0.51)

@@ -99,6 +99,7 @@ class TinyNet(nn.Sequential):
 OF_BOTH = [
     "alpha", "center_spread", "class_prior", "ema_decay", "labeled_threshold", "labeled_weight", "lr",
     "max_labeled_epochs", "n_estimators", "on_divergence", "optimizer", "precision", "pretrain_lr",
+    "target_views",
 ]  # fmt: skip
 VOXEL_PARAMETERS = {name: PARAMETERS[name] for name in OF_BOTH} | {
     "batch_size": st.integers(1, 3),

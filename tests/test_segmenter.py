@@ -113,6 +113,20 @@ def test_same_seed_same_result_and_the_input_stays(fitted):
     assert (other.predict_proba(images[:1])[0] != seg.predict_proba(images[:1])[0]).any()
 
 
+def test_targets_come_from_views_of_the_volumes(fitted):
+    seg, images, maps = fitted
+    labels = [maps[0], *[None] * 5]
+    viewed = clone(seg).set_params(target_views=2).fit(images, labels)
+    assert (viewed.predict_proba(images[:1])[0] != seg.predict_proba(images[:1])[0]).any()
+    assert viewed.score(images[1:], maps[1:]) > 0.75
+    # without augmentation all views would be the same, and none is made
+    one, other = (
+        clone(seg).set_params(target_views=n, augment=None).fit(images, labels).predict_proba(images[:1])[0]
+        for n in (0, 3)
+    )
+    assert_array_equal(one, other)
+
+
 def test_pickle(fitted):
     seg, images, _ = fitted
     assert_array_equal(pickle.loads(pickle.dumps(seg)).predict(images)[0], seg.predict(images)[0])

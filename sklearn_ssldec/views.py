@@ -1,0 +1,122 @@
+"""Augmented views of a volume, and the way of their predictions back to the voxels that they show."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sklearn_ssldec.augment import Compose, takes_progress
+
+
+class View(NamedTuple):
+    """An augmented volume.
+
+    Attributes
+    ----------
+    image : Tensor of shape (n_channels, *spatial)
+        The augmented volume.
+    coordinates : Tensor of shape (n_dims, *spatial), or None
+        Which voxel of the volume each of its voxels shows, in between or outside as well; None if each shows
+        the one in its place.
+    """
+
+    image: Tensor
+    coordinates: Tensor | None
+
+
+def steps(augment: Callable[..., Tensor]) -> list[tuple[Callable[..., Tensor], bool]]:
+    """Return an augmentation as its parts, and whether each moves voxels.
+
+    Parameters
+    ----------
+    augment : callable
+        The augmentation, or a `Compose` of several.
+    """
+    parts = augment.augmentations if isinstance(augment, Compose) else [augment]
+    return [(part, getattr(part, "spatial", False)) for part in parts]
+
+
+def apply(part: Callable[..., Tensor], batch: Tensor, progress: float) -> Tensor:
+    """Apply one augmentation, and tell it how far training has come if it wants to know.
+
+    Parameters
+    ----------
+    part : callable
+        The augmentation.
+    batch : Tensor
+        What goes through it.
+    progress : float
+        From 0 to 1.
+    """
+    return part(batch, progress=progress) if takes_progress(part) else part(batch)
+
+
+def draw_view(augment: Callable[..., Tensor], image: Tensor, progress: float = 0.0) -> View:
+    """Augment a volume. Its voxels' coordinates go through what moves voxels, as further channels.
+
+    Parameters
+    ----------
+    augment : callable
+        The augmentation; parts with a true attribute ``spatial`` move voxels.
+    image : Tensor of shape (n_channels, *spatial)
+        The volume.
+    progress : float, default=0.0
+        How far training has come.
+    """
+    n_channels, *shape = image.shape
+    batch, coordinates = image[None], None
+    for part, is_spatial in steps(augment):
+        if not is_spatial:
+            batch = apply(part, batch, progress)
+            continue
+        if coordinates is None:
+            # One voxel more on each side, by whose coordinates what enters from outside is known.
+            batch = functional.pad(batch, [1] * (2 * len(shape)), mode="replicate")
+            axes = [torch.arange(-1.0, n + 1, device=image.device, dtype=image.dtype) for n in shape]
+            coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+        moved = apply(part, torch.cat([batch, coordinates], dim=1), progress)
+        batch, coordinates = moved[:, :n_channels], moved[:, n_channels:]
+    return View(batch[0], None if coordinates is None else coordinates[0])
+
+
+def put_back(q: Tensor, coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Bring soft assignments of a view's voxels back to the voxels of the volume that they show.
+
+    A voxel of the view that shows a place between voxels of the volume gives to all of its neighbours, in
+    the shares of linear interpolation.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_classes, *spatial of the view)
+        Soft assignments.
+    coordinates : Tensor of shape (n_dims, *spatial of the view)
+        Those of the view.
+    shape : tuple of int
+        Spatial shape of the volume.
+
+    Returns
+    -------
+    Tensor of shape (n_classes, *shape)
+        Soft assignments, which sum to 1, or to 0 at voxels that the view does not show.
+    """
+    n_voxels = torch.Size(shape).numel()
+    total = q.new_zeros(len(q), n_voxels)
+    values, where = q.flatten(1), coordinates.flatten(1)
+    first = where.floor()
+    beyond = where - first
+    for corner in itertools.product((0, 1), repeat=len(shape)):
+        flat = torch.zeros_like(first[0], dtype=torch.int64)
+        share = torch.ones_like(beyond[0])
+        for axis, (step, n) in enumerate(zip(corner, shape, strict=True)):
+            index = first[axis].long() + step
+            share = share * (beyond[axis] if step else 1 - beyond[axis]) * ((index >= 0) & (index < n))
+            flat = flat * n + index.clamp(0, n - 1)
+        for of_class, value in zip(total, values, strict=True):  # in one dimension torch has a fast way
+            of_class.index_add_(0, flat, value * share)
+    mass = total.sum(0)
+    return torch.where(mass > 1e-3, total / mass.clamp_min(1e-3), 0.0).unflatten(1, shape)
