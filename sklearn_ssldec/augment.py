@@ -69,6 +69,21 @@ def takes_progress(augmentation: Callable[..., Tensor]) -> bool:
         return False
 
 
+def apply(part: Callable[..., Tensor], batch: Tensor, progress: float) -> Tensor:
+    """Apply one augmentation, and tell it how far training has come if it wants to know.
+
+    Parameters
+    ----------
+    part : callable
+        The augmentation.
+    batch : Tensor
+        What goes through it.
+    progress : float
+        From 0 to 1.
+    """
+    return part(batch, progress=progress) if takes_progress(part) else part(batch)
+
+
 class RandomTranslation:
     """Move each image of a batch by a whole number of pixels, along its height and its width.
 
@@ -274,8 +289,7 @@ class Compose:
     def __call__(self, batch: Tensor, progress: float = 0.0) -> Tensor:
         """Return the batch after all augmentations."""
         for augmentation in self.augmentations:
-            informed = {"progress": progress} if takes_progress(augmentation) else {}
-            batch = augmentation(batch, **informed)
+            batch = apply(augmentation, batch, progress)
         return batch
 
     def __repr__(self) -> str:

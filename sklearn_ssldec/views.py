@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_ssldec.augment import Compose, takes_progress
+from sklearn_ssldec.augment import Compose, apply
 
 
 class View(NamedTuple):
@@ -39,21 +39,6 @@ def steps(augment: Callable[..., Tensor]) -> list[tuple[Callable[..., Tensor], b
     """
     parts = augment.augmentations if isinstance(augment, Compose) else [augment]
     return [(part, getattr(part, "spatial", False)) for part in parts]
-
-
-def apply(part: Callable[..., Tensor], batch: Tensor, progress: float) -> Tensor:
-    """Apply one augmentation, and tell it how far training has come if it wants to know.
-
-    Parameters
-    ----------
-    part : callable
-        The augmentation.
-    batch : Tensor
-        What goes through it.
-    progress : float
-        From 0 to 1.
-    """
-    return part(batch, progress=progress) if takes_progress(part) else part(batch)
 
 
 def draw_view(augment: Callable[..., Tensor], image: Tensor, progress: float = 0.0) -> View:

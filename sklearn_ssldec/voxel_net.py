@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from sklearn_ssldec.augment import apply
 from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
 from sklearn_ssldec.device import move
 from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.networks.densenet import crop
 from sklearn_ssldec.patches import Corner, Volumes, auto_tile_size, find_centers, sample_positions, tiles
-from sklearn_ssldec.views import apply, draw_view, put_back, steps
+from sklearn_ssldec.views import draw_view, put_back, steps
 
 # What the activations of a tile may take on a CPU where `tile_size` is "auto".
 TILE_BYTES = 2**31
