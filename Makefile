@@ -19,10 +19,11 @@ demo: $(VENV)/installed  ## Fit the half-moons and draw the paper's figure 4
 test: $(VENV)/installed  ## Run the tests
 	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
 
-lint: $(VENV)/installed  ## Check style, docstrings and types
+lint: $(VENV)/installed  ## Check style, types, and which module may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

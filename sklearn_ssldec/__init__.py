@@ -1,7 +1,7 @@
 """Semi-supervised learning with deep embedded clustering (SSLDEC) for scikit-learn users."""
 
-from sklearn_ssldec.classifier import SSLDECClassifier
-from sklearn_ssldec.segmenter import SSLDECSegmenter
+from sklearn_ssldec._estimators.classifier import SSLDECClassifier
+from sklearn_ssldec._estimators.segmenter import SSLDECSegmenter
 
 __version__ = "0.1.0.dev0"
 

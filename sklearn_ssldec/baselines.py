@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sklearn_ssldec._base import BaseSSLDEC
-from sklearn_ssldec.batches import Targets
-from sklearn_ssldec.classifier import SSLDECClassifier
+from sklearn_ssldec._estimators.base import BaseSSLDEC
+from sklearn_ssldec._estimators.classifier import SSLDECClassifier
+from sklearn_ssldec._estimators.segmenter import SSLDECSegmenter
+from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.clustering import kl_divergence
-from sklearn_ssldec.net import SSLDECNet
-from sklearn_ssldec.segmenter import SSLDECSegmenter
 
 
 class SoftmaxHead(nn.Module):

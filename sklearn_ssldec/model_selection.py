@@ -18,8 +18,8 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_ssldec._samples.volumes import labeled_volumes
 from sklearn_ssldec.labels import labeled_mask, labeled_values
-from sklearn_ssldec.volumes import labeled_volumes
 
 # Below this p-value a comparison names a winner.
 SIGNIFICANCE = 0.05

@@ -20,14 +20,15 @@ from skorch.history import History
 from torch import Tensor
 
 from sklearn_ssldec import baselines
-from sklearn_ssldec._base import BaseSSLDEC
-from sklearn_ssldec.building import build_network
-from sklearn_ssldec.classifier import SSLDECClassifier
-from sklearn_ssldec.container import seal, unseal, write
-from sklearn_ssldec.device import resolve_device, seeded
-from sklearn_ssldec.encoding import NETWORKS, Decoder, Encoder, UnwritableError
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
-from sklearn_ssldec.segmenter import SSLDECSegmenter
+from sklearn_ssldec._estimators.base import BaseSSLDEC
+from sklearn_ssldec._estimators.classifier import SSLDECClassifier
+from sklearn_ssldec._estimators.segmenter import SSLDECSegmenter
+from sklearn_ssldec._files.container import seal, unseal, write
+from sklearn_ssldec._files.encoding import NETWORKS, Decoder, Encoder, UnwritableError
+from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.seeds import seeded
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
 ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
     estimator.__name__: estimator

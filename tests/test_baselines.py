@@ -4,6 +4,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec.baselines import (
     ConsistencyNet,
     PiModelClassifier,
@@ -15,8 +16,7 @@ from sklearn_ssldec.baselines import (
     TemporalEnsemblingClassifier,
     hard_labels,
 )
-from sklearn_ssldec.batches import Targets
-from sklearn_ssldec.net import EmbeddingNetwork
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 BASELINES = [SupervisedClassifier, PseudoLabelClassifier, PiModelClassifier, TemporalEnsemblingClassifier]
 QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}

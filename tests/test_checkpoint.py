@@ -11,11 +11,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, checkpoint, container
+from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
+from sklearn_ssldec._files import container
+from sklearn_ssldec._training import checkpoint
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.augment import GaussianNoise
 from sklearn_ssldec.baselines import PiModelClassifier, TemporalEnsemblingClassifier
 from sklearn_ssldec.datasets import mask_labels
-from sklearn_ssldec.net import SSLDECNet
 from sklearn_ssldec.persistence import load, save
 
 pytestmark = [

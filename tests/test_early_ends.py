@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
-from sklearn_ssldec.net import SSLDECNet
+from sklearn_ssldec._training.net import SSLDECNet
 
 
 def data():

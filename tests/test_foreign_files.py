@@ -11,7 +11,8 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from sklearn_ssldec import SSLDECClassifier, container
+from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._files import container
 from sklearn_ssldec.persistence import ESTIMATORS, load, save
 
 SMALL = {"device": "cpu", "random_state": 0, "max_iter": 2, "module__hidden_units": (8, 8)}

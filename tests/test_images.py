@@ -8,9 +8,9 @@ from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._samples.rows import as_samples
 from sklearn_ssldec.augment import RandomAffine
 from sklearn_ssldec.datasets import mask_labels
-from sklearn_ssldec.inputs import as_samples
 from sklearn_ssldec.networks import ConvNet
 
 QUICK = {"device": "cpu", "random_state": 0, "pretrain_epochs": 20, "max_iter": 2, "labeled_threshold": 0}
@@ -171,7 +171,7 @@ def test_as_samples_is_a_view():
 
 
 def test_figure_2_on_a_gpu_is_the_default(monkeypatch):
-    from sklearn_ssldec.building import choose_auto
+    from sklearn_ssldec._estimators.defaults import choose_auto
 
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cuda")).module_kwargs == {"width": 1.0}
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cpu")).module_kwargs["width"] == 0.125

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from sklearn_ssldec.inputs import VALUES_AT_A_TIME, feature_variances
+from sklearn_ssldec._samples.rows import VALUES_AT_A_TIME, feature_variances
 
 # A GiB of zeros, which take no place on the disk, but for the labeled rows.
 FIT = """

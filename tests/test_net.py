@@ -5,10 +5,11 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from sklearn_ssldec.batches import SoftTargetRows, TensorSlices
+from sklearn_ssldec._samples.batches import SoftTargetRows, TensorSlices
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.threads import count_operations
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
-from sklearn_ssldec.device import count_operations
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 
 def rows(n, escort=None, escort_weight=1.0):

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from torch import nn
 
+from sklearn_ssldec._samples.patches import as_patch_size, auto_tile_size, find_centers, tiles
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.clustering import ClusteringLayer
-from sklearn_ssldec.net import EmbeddingNetwork
 from sklearn_ssldec.networks import DenseNet2D, DenseNet3D, UNet2D, UNet3D
-from sklearn_ssldec.patches import Volumes, as_patch_size, auto_tile_size, find_centers, tiles
-from sklearn_ssldec.voxel_net import VoxelNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 shapes = st.lists(st.integers(1, 12), min_size=2, max_size=3).map(tuple)
 

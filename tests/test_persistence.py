@@ -18,7 +18,7 @@ from skorch.callbacks import EpochTimer
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier, augment, baselines
-from sklearn_ssldec._base import BaseSSLDEC
+from sklearn_ssldec._estimators.base import BaseSSLDEC
 from sklearn_ssldec.networks import MLP
 from sklearn_ssldec.persistence import ESTIMATORS, load, save
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._training.distributed import Processes
 from sklearn_ssldec.baselines import PiModelClassifier
-from sklearn_ssldec.batches import Targets
-from sklearn_ssldec.processes import Processes
 
 SCRIPT = """
 import json, os, sys, warnings
@@ -20,7 +20,7 @@ import torch.distributed as dist
 from sklearn.datasets import make_moons, load_digits
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec.datasets import mask_labels
-from sklearn_ssldec.net import SSLDECNet
+from sklearn_ssldec._training.net import SSLDECNet
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from sklearn_ssldec._samples.views import draw_view, put_back
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity, RandomTranslation
-from sklearn_ssldec.patches import Volumes
-from sklearn_ssldec.views import draw_view, put_back
-from sklearn_ssldec.voxel_net import VoxelNet
 
 
 def smooth(shape):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.patch_batches import PatchBatches, PatchRows, augment_patches
+from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity, RandomTranslation
-from sklearn_ssldec.batches import Targets
 from sklearn_ssldec.clustering import OneHot
-from sklearn_ssldec.patches import Volumes
-from sklearn_ssldec.voxel_net import PatchBatches, PatchRows, augment_patches
 
 
 def rows(y, n_classes=2, index=None, escort=False, **kwargs):

@@ -8,6 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.augment import (
     Compose,
     Cutout,
@@ -16,11 +19,9 @@ from sklearn_ssldec.augment import (
     RandomIntensity,
     RandomTranslation,
 )
-from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import ClusteringLayer, OneHot
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 from sklearn_ssldec.networks import MLP, ConvNet, DenseNet3D, UNet3D
-from sklearn_ssldec.voxel_net import VoxelNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 ASKING = ("_local_scalar_dense", "nonzero", "equal", "unique")
 

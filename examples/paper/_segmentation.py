@@ -21,11 +21,11 @@ from skorch.callbacks import Callback
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECSegmenter
+from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
-from sklearn_ssldec.device import resolve_device
 from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.networks import DenseNet3D
-from sklearn_ssldec.voxel_net import VoxelNet
 
 SSLDEC, LOWER, PSEUDO, HIGHER = "SSLDEC", "lower bound (max_iter=0)", "pseudo-labeling", "higher bound"
 SOFTMAX = "softmax (max_iter=0)"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-from sklearn_ssldec.networks._voxelwise import VoxelwiseNetwork
+from sklearn_ssldec.networks._convolutional import VoxelwiseNetwork, crop
 
 # Filters of figure 3's three blocks of convolutions, and of the dense layers on top of them.
 BLOCKS = (25, 50, 75)
@@ -117,18 +115,3 @@ class DenseNet2D(_DenseNet):
     """
 
     n_dims = 2
-
-
-def crop(z: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the middle of a batch of feature maps.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, n_channels, ...)
-        Feature maps.
-    shape : sequence of int
-        Their spatial shape afterwards.
-    """
-    for axis, size in enumerate(shape, start=2):
-        z = z.narrow(axis, (z.shape[axis] - size) // 2, size)
-    return z

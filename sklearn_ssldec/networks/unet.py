@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sklearn_ssldec.networks._voxelwise import VoxelwiseNetwork
+from sklearn_ssldec.networks._convolutional import VoxelwiseNetwork
 
 # Filters of the finest level at width 1; each coarser level has twice as many.
 FILTERS = 32

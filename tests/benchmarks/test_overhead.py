@@ -11,10 +11,11 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from sklearn_ssldec._training.net import KERNEL_WEIGHT_DECAY, SSLDECNet
 from sklearn_ssldec.augment import GaussianNoise, RandomAffine
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
-from sklearn_ssldec.net import KERNEL_WEIGHT_DECAY, EmbeddingNetwork, SSLDECNet
 from sklearn_ssldec.networks import MLP, ConvNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 BATCH_SIZE = 128
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.clustering import ClusteringLayer
-from sklearn_ssldec.net import EmbeddingNetwork
 from sklearn_ssldec.networks import DenseNet3D
-from sklearn_ssldec.patches import Volumes
-from sklearn_ssldec.voxel_net import VoxelNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 SIDE = 54
 
@@ -77,10 +77,10 @@ print(peak())
 PREDICT = """
 import sys, torch
 from sklearn_ssldec.clustering import ClusteringLayer
-from sklearn_ssldec.net import EmbeddingNetwork
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 from sklearn_ssldec.networks import DenseNet3D, UNet3D
-from sklearn_ssldec.patches import Volumes
-from sklearn_ssldec.voxel_net import VoxelNet
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
 network, tile_size, side = sys.argv[1], *map(int, sys.argv[2:])
 if network == "figure 3":
     embedding, sizes = DenseNet3D((1, 27, 27, 27), 3), {"patch_size": (27,) * 3, "margin": (9,) * 3}

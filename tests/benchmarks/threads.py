@@ -10,10 +10,11 @@ import time
 
 import torch
 
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.threads import FEW_OPERATIONS, count_operations
 from sklearn_ssldec.clustering import ClusteringLayer
-from sklearn_ssldec.device import FEW_OPERATIONS, count_operations
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 from sklearn_ssldec.networks import MLP, ConvNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 BATCH_SIZES = (32, 128)
 

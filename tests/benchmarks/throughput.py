@@ -14,10 +14,11 @@ from contextlib import nullcontext
 
 import torch
 
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.augment import RandomAffine
 from sklearn_ssldec.clustering import ClusteringLayer, kl_divergence
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
 from sklearn_ssldec.networks import ConvNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 
 def network(width: float, device: torch.device) -> EmbeddingNetwork:

@@ -10,11 +10,11 @@ import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ssldec._base import BaseSSLDEC
-from sklearn_ssldec.building import Auto, choose_auto
-from sklearn_ssldec.device import place, resolve_device
-from sklearn_ssldec.inputs import as_samples, feature_variances, warn_of_scales
-from sklearn_ssldec.net import SSLDECNet
+from sklearn_ssldec._estimators.base import BaseSSLDEC
+from sklearn_ssldec._estimators.defaults import Auto, choose_auto
+from sklearn_ssldec._samples.placing import place, resolve_device
+from sklearn_ssldec._samples.rows import as_samples, feature_variances, warn_of_scales
+from sklearn_ssldec._training.net import SSLDECNet
 
 
 class BaseRowwise(BaseSSLDEC):

@@ -14,12 +14,13 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
+from sklearn_ssldec._samples.placing import move
+from sklearn_ssldec._training.distributed import Processes
+from sklearn_ssldec._training.threads import suitable_threads
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import takes_progress
-from sklearn_ssldec.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec.clustering import OneHot, kl_divergence
-from sklearn_ssldec.device import move, suitable_threads
-from sklearn_ssldec.processes import Processes
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
 # what torch's Adam calls weight_decay.
@@ -32,31 +33,6 @@ class KLDivergenceLoss(nn.Module):
     def forward(self, log_q: Tensor, targets: Targets) -> Tensor:
         """Return the Kullback-Leibler divergence."""
         return kl_divergence(targets.p, log_q, targets.weight, axis=1)
-
-
-class EmbeddingNetwork(nn.Module):
-    """A network that embeds, and the head on top of it.
-
-    Parameters
-    ----------
-    embedding : Module
-        Maps a batch to embeddings of shape (n_samples, n_features).
-    head : Module
-        Maps embeddings to log q: a ClusteringLayer, or the softmax layer of a baseline.
-    """
-
-    def __init__(self, embedding: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return log q of the batch `x`; the head computes in float32."""
-        z = self.embedding(x)
-        if z.dtype is not torch.bfloat16:
-            return self.head(z)
-        with torch.autocast(z.device.type, enabled=False):
-            return self.head(z.float())
 
 
 class SSLDECNet(NeuralNet):

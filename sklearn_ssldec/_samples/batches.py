@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec.clustering import OneHot
-from sklearn_ssldec.device import move
 
 
 class SoftTargetRows(Dataset):

@@ -11,11 +11,17 @@ import numpy as np
 import torch
 from sklearn.base import _fit_context
 
-from sklearn_ssldec._voxelwise import BaseVoxelwise
+from sklearn_ssldec._estimators._voxelwise import BaseVoxelwise
+from sklearn_ssldec._estimators.ensemble import majority, warn_of_outcomes
+from sklearn_ssldec._samples.volumes import (
+    as_label_maps,
+    as_volumes,
+    check_shapes,
+    encode_label_maps,
+    is_collection,
+)
 from sklearn_ssldec.clustering import hard_assignment
 from sklearn_ssldec.metrics import dice_score
-from sklearn_ssldec.outcomes import majority, warn_of_outcomes
-from sklearn_ssldec.volumes import as_label_maps, as_volumes, check_shapes, encode_label_maps, is_collection
 
 
 class SSLDECSegmenter(BaseVoxelwise):

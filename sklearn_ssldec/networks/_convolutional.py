@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class VoxelwiseNetwork(nn.Module):
@@ -62,3 +63,18 @@ class VoxelwiseNetwork(nn.Module):
         # That of oneDNN: a step takes a twentieth less time, and so does a prediction.
         layout = torch.channels_last_3d if self.n_dims == 3 else torch.channels_last
         self.to(memory_format=layout)  # type: ignore[call-overload]
+
+
+def crop(z: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the middle of a batch of feature maps.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, n_channels, ...)
+        Feature maps.
+    shape : sequence of int
+        Their spatial shape afterwards.
+    """
+    for axis, size in enumerate(shape, start=2):
+        z = z.narrow(axis, (z.shape[axis] - size) // 2, size)
+    return z

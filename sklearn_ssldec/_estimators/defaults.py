@@ -1,9 +1,7 @@
-"""Building a network for the data at hand, and what "auto" means for it."""
+"""What "auto" means for the data at hand."""
 
 from __future__ import annotations
 
-import copy
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
-from sklearn_ssldec.net import EmbeddingNetwork
 from sklearn_ssldec.networks import MLP, ConvNet, UNet2D, UNet3D
 
 # Images with fewer pixels a side have few to learn from: they get a wider network and shorter pre-training.
@@ -136,79 +133,6 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
         },
         pretrain_batches=0,
     )
-
-
-def build_network(
-    module: type[nn.Module] | nn.Module | Callable[..., nn.Module],
-    kwargs: dict[str, Any],
-    sample: Tensor,
-    n_classes: int,
-    make_head: Callable[[int], nn.Module],
-    voxelwise: bool = False,
-) -> EmbeddingNetwork:
-    """Build the embedding network and put the head on top of it.
-
-    Parameters
-    ----------
-    module : Module class, Module instance or callable
-        What maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
-        ``input_shape`` and ``n_classes`` if it takes them; an instance is copied.
-    kwargs : dict
-        The parameters ``module__*``.
-    sample : Tensor of shape (2, ...)
-        Two samples, by which the size of the embedding is found.
-    n_classes : int
-        Number of classes.
-    make_head : callable
-        Size of the embedding to the head.
-    voxelwise : bool, default=False
-        Whether each voxel of a sample has an embedding, not the whole.
-
-    Raises
-    ------
-    ValueError
-        If `module` does not take `kwargs` or does not map samples to embeddings.
-    """
-    if isinstance(module, nn.Module):
-        if kwargs:
-            names = ", ".join(f"module__{name}" for name in kwargs)
-            raise ValueError(f"{names} cannot be set: module is an instance. Pass its class instead.")
-        embedding = copy.deepcopy(module)
-    else:
-        known = inspect.signature(module).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            for name in kwargs.keys() - known.keys():
-                raise ValueError(
-                    f"Invalid parameter module__{name} for module {module.__name__}: it takes "
-                    f"{', '.join(f'module__{known_name}' for known_name in known)}."
-                )
-        from_data = {"input_shape": tuple(sample.shape[1:]), "n_classes": n_classes}
-        embedding = module(**{name: v for name, v in from_data.items() if name in known} | kwargs)
-    embedding = embedding.to(sample.device)
-    try:
-        with torch.no_grad():
-            z = embedding.eval()(sample)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"module failed on two samples of shape {tuple(sample.shape[1:])}: {error}"
-        ) from error
-    n_axes = sample.ndim if voxelwise else 2
-    if not isinstance(z, Tensor) or z.ndim != n_axes or len(z) != len(sample):
-        shape = "(n_samples, n_features, *spatial)" if voxelwise else "(n_samples, n_features)"
-        got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-        raise ValueError(
-            f"module must map a batch to a tensor of embeddings of shape {shape}; for a batch of shape "
-            f"{tuple(sample.shape)} it returned {got}."
-        )
-    network = EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
-    made_of = (
-        f"{module.__module__}.{module.__qualname__}"
-        if hasattr(module, "__qualname__")
-        else repr(type(module))
-    )
-    # By which persistence rebuilds it.
-    vars(network)["recipe"] = {"module": made_of, "kwargs": kwargs, "shape": tuple(sample.shape[1:])}
-    return network
 
 
 def pretrain_epochs(n_labeled: int, batch_size: int, pretrain_batches: int) -> int:

@@ -23,15 +23,18 @@ from sklearn.utils.parallel import Parallel, delayed
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
+from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._training.checkpoint import Checkpoint, describe_call, open_folder
+from sklearn_ssldec._training.distributed import Processes, check_processes, first_alone, same_for_all
+from sklearn_ssldec._training.interrupt import on_interrupt
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.seeds import seeded
+from sklearn_ssldec._training.threads import count_operations
 from sklearn_ssldec.algorithm import Outcome, Settings, ssldec
-from sklearn_ssldec.building import Auto, build_network, pretrain_epochs
-from sklearn_ssldec.checkpoint import Checkpoint, describe_call, open_folder
 from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
-from sklearn_ssldec.device import count_operations, resolve_device, seeded
-from sklearn_ssldec.interrupt import on_interrupt
 from sklearn_ssldec.labels import EncodedLabels
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
-from sklearn_ssldec.processes import Processes, check_processes, first_alone, same_for_all
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
 # Parameters of these parts are passed through, as skorch does: module__dropout=0.2, optimizer__betas=...
 ROUTED_PREFIXES = ("module__", "optimizer__", "callbacks__")

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_ssldec._files.container import seal, unseal, write
+from sklearn_ssldec._files.encoding import Decoder, Encoder, UnwritableError
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.seeds import random_states, set_random_states
 from sklearn_ssldec.algorithm import Outcome
-from sklearn_ssldec.container import seal, unseal, write
-from sklearn_ssldec.device import random_states, set_random_states
-from sklearn_ssldec.encoding import Decoder, Encoder, UnwritableError
-from sklearn_ssldec.net import SSLDECNet
 
 CALL_FILE = "fit.json"
 VERSIONS = ("sklearn-ssldec", "torch", "skorch", "scikit-learn", "numpy")

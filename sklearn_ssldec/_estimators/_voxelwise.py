@@ -13,15 +13,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_ssldec._base import BaseSSLDEC
-from sklearn_ssldec.building import Auto, choose_auto_voxels
+from sklearn_ssldec._estimators.base import BaseSSLDEC
+from sklearn_ssldec._estimators.defaults import Auto, choose_auto_voxels
+from sklearn_ssldec._estimators.ensemble import mean_probabilities
+from sklearn_ssldec._samples.patches import as_patch_size
+from sklearn_ssldec._samples.placing import place, resolve_device
+from sklearn_ssldec._samples.volumes import as_volumes, is_collection, statistics
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
-from sklearn_ssldec.device import place, resolve_device
-from sklearn_ssldec.net import EmbeddingNetwork, SSLDECNet
-from sklearn_ssldec.outcomes import mean_probabilities
-from sklearn_ssldec.patches import Volumes, as_patch_size
-from sklearn_ssldec.volumes import as_volumes, is_collection, statistics
-from sklearn_ssldec.voxel_net import VoxelNet
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 
 
 class BaseVoxelwise(BaseSSLDEC):

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sklearn_ssldec.batches import Targets
+from sklearn_ssldec._samples.batches import Targets
 
 
 class Processes:

@@ -12,11 +12,11 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, _safe_indexing, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssldec._rowwise import BaseRowwise
-from sklearn_ssldec.inputs import as_samples
+from sklearn_ssldec._estimators._rowwise import BaseRowwise
+from sklearn_ssldec._estimators.ensemble import majority, mean_probabilities, warn_of_outcomes
+from sklearn_ssldec._samples.rows import as_samples
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
-from sklearn_ssldec.net import SSLDECNet
-from sklearn_ssldec.outcomes import majority, mean_probabilities, warn_of_outcomes
 
 
 class SSLDECClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRowwise):

@@ -1,0 +1,1 @@
+"""Training: the skorch nets, checkpoints, seeds, threads and processes."""

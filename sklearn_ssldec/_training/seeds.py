@@ -1,0 +1,72 @@
+"""torch's random generators: seeded inside a fit, and put back behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+# torch's default generator belongs to the whole process: two threads that draw from it are not reproducible.
+_GENERATOR_LOCK = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside the block and put the caller's generators back behind it.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : torch.device
+        Device whose generator is seeded besides the CPU's; those of other GPUs are left alone.
+    """
+    with _GENERATOR_LOCK:
+        before = random_states(device)
+        try:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs
+            if device.type != "cpu":
+                with _current(device):
+                    torch.get_device_module(device).manual_seed(seed)
+            yield
+        finally:
+            set_random_states(before, device)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators: the CPU's, and the device's own.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+    """
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        with _current(device):
+            states["device"] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Bring torch's generators to the states that `random_states` returned.
+
+    Parameters
+    ----------
+    states : dict of Tensor
+        The states.
+    device : torch.device
+        The device.
+    """
+    torch.set_rng_state(states["cpu"])
+    if device.type != "cpu":
+        with _current(device):
+            torch.get_device_module(device).set_rng_state(states["device"])
+
+
+def _current(device: torch.device) -> AbstractContextManager:
+    """Return a context in which a GPU is the one that torch's functions without a device are about."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
