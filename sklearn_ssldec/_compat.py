@@ -1,0 +1,25 @@
+"""What the package uses of scikit-learn under private names: the one place to mend when a release moves it.
+
+Third-party estimators need these, and scikit-learn's own developer guide points to some of them, but a name
+with an underscore may move in any release. Every other module imports them from here.
+"""
+
+from __future__ import annotations
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.validation import _check_method_params as take_params
+from sklearn.utils.validation import _num_samples as num_samples
+
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "fit_context",
+    "num_samples",
+    "routing_enabled",
+    "safe_indexing",
+    "take_params",
+    "validate_params",
+]
