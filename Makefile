@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test lint format docs benchmark throughput meta-estimators results results-digits results-mnist \
+.PHONY: demo test coverage lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-mnist \
     results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
@@ -19,9 +19,13 @@ demo: $(VENV)/installed  ## Fit the half-moons and draw the paper's figure 4
 test: $(VENV)/installed  ## Run the tests
 	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
 
-lint: $(VENV)/installed  ## Check style, types, and which module may import which
+coverage: $(VENV)/installed  ## Run the tests, and report which branches of the package they reach
+	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/installed  ## Check style, spelling, types, and which module may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -35,6 +39,9 @@ $(VENV)/docs-installed: $(VENV)/installed
 
 docs: $(VENV)/docs-installed  ## Build the documentation into build/docs, the gallery too; warnings are errors
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
+
+docs-quick: $(VENV)/docs-installed  ## Build the documentation without the gallery; warnings are errors
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=0 -d build/doctrees-quick docs build/docs-quick
 
 benchmark: $(VENV)/installed  ## Measure the overhead of training, prediction and import
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
