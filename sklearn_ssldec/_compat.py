@@ -9,7 +9,12 @@ from __future__ import annotations
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
 from sklearn.utils.validation import _check_method_params as take_params
 from sklearn.utils.validation import _num_samples as num_samples
 
@@ -21,5 +26,6 @@ __all__ = [
     "routing_enabled",
     "safe_indexing",
     "take_params",
+    "validate_parameter_constraints",
     "validate_params",
 ]

@@ -1,4 +1,4 @@
-"""Algorithm 1 of the paper, step beside step."""
+"""Algorithm 1 of the paper: one method for each of its lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Samples(Protocol):
 
 
 class Epoch(NamedTuple):
-    """What an epoch of training tells: its mean loss, and the number of its batches."""
+    """The mean loss of an epoch of training, and the number of its batches."""
 
     loss: float
     n_batches: int
@@ -44,12 +44,13 @@ class Model(Protocol):
         X: Any,
         P: Tensor | OneHot,
         index: Tensor | None,
-        escort: tuple[OneHot, Tensor] | None = None,
-        escort_weight: float = 1.0,
+        labeled_rows: tuple[OneHot, Tensor] | None = None,
+        labeled_weight: float = 1.0,
     ) -> Epoch:
         """Train one epoch on the rows `index` (None: on all) of samples `X` with targets `P`.
 
-        A random batch of `escort`, targets and rows, joins each batch, with that weight in the loss.
+        A random batch of `labeled_rows`, labels and row numbers, joins each batch, with that weight in the
+        loss.
         """
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
@@ -59,7 +60,7 @@ class Model(Protocol):
         """Return Q of a random augmentation of each sample of `X`; rows that it does not show are 0."""
 
     def set_schedule(self, lr: float, progress: float) -> None:
-        """Set the learning rate of the next epochs, and tell how far the cycle has come, from 0 to 1."""
+        """Set the learning rate of the next epochs, and the progress of the cycle, from 0 to 1."""
 
     def get_state(self) -> Any:
         """Return a copy of all that training changes."""
@@ -87,7 +88,7 @@ class Settings:
     labeled_threshold : float
         Accuracy on the labeled samples to which each iteration trains them.
     class_mean : bool
-        Whether that accuracy is the mean of those of the classes, which a large class cannot hide.
+        Whether that accuracy is the mean over classes, in which a large class cannot hide a small one.
     max_labeled_epochs : int
         Cap of that training, in epochs an iteration.
     labeled_weight : float
@@ -100,8 +101,6 @@ class Settings:
         The targets come from the mean of Q and of the predictions for so many augmentations of each sample.
     target : callable
         Q of all samples to P: `target_distribution`, or what a baseline does in its place.
-    on_divergence : {"warn", "raise"}
-        Whether a cycle that diverges ends with the state after the last iteration, or with the error.
     """
 
     pretrain_epochs: int
@@ -118,7 +117,6 @@ class Settings:
     target_views: int = 0
     target: Callable[[Tensor], Tensor] = target_distribution
     class_mean: bool = False
-    on_divergence: str = "warn"
 
 
 @dataclass
@@ -149,18 +147,20 @@ class Outcome:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-def ssldec(
-    M: Model,
-    X: Samples,
-    y: Tensor,
-    n_classes: int,
-    settings: Settings,
-    *,
-    generator: torch.Generator | None = None,
-    report: Callable[[Outcome], None] = lambda outcome: None,
-    outcome: Outcome | None = None,
-) -> Outcome:
-    """Train a model by Algorithm 1.
+class SSLDEC:
+    r"""Algorithm 1.
+
+    .. code-block:: text
+
+        M <- train_model(L)                              pretrain
+        repeat
+            Q  <- predictions(M, L and U)                predict
+            P  <- target_distribution(Q)                 targets
+            P' <- select balanced subset of P            train_towards
+            M  <- train_model(P'), for 1 epoch           train_towards
+            while train accuracy < threshold do
+                M <- train_model(L)                      train_to_threshold
+        until end condition is met                       has_ended
 
     Parameters
     ----------
@@ -176,31 +176,112 @@ def ssldec(
         The numbers.
     generator : torch.Generator, default=None
         CPU generator of the balanced subsets.
-    report : callable
+    report : callable, default=None
         Called with the outcome so far, after pre-training and each iteration.
     outcome : Outcome, default=None
         What `report` was called with, to go on from there. `M` and `generator` are as they were then.
 
-    Returns
-    -------
-    Outcome
-        Q, the history, and how the cycle ended. KeyboardInterrupt ends it, with the model as it is then.
-
-    Raises
-    ------
-    DivergenceError
-        If the loss or the predictions are not finite, in pre-training, or in the cycle where
-        `settings.on_divergence` is "raise".
+    Attributes
+    ----------
+    Q : Tensor of shape (n_samples, n_classes)
+        The current soft assignments.
     """
-    L = (y >= 0).nonzero().squeeze(1)
-    labels = y[L].long()
-    Y = OneHot(y, n_classes)
-    outcome = Outcome() if outcome is None else outcome
-    started = time.perf_counter()
-    last_state = None
 
-    def predictions(rows: Tensor | None = None) -> Tensor:
-        Q = M.soft_assignment(X, rows)
+    def __init__(
+        self,
+        M: Model,
+        X: Samples,
+        y: Tensor,
+        n_classes: int,
+        settings: Settings,
+        *,
+        generator: torch.Generator | None = None,
+        report: Callable[[Outcome], None] | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        self.M, self.X, self.n_classes, self.settings = M, X, n_classes, settings
+        self.generator, self.report = generator, report
+        self.L = (y >= 0).nonzero().squeeze(1)
+        self.labels = y[self.L].long()
+        self.Y = OneHot(y, n_classes)
+        self.outcome = Outcome() if outcome is None else outcome
+        self.Q = self.predicted = torch.empty(0)
+        self._last_state: Any = None
+        self._last_time = time.perf_counter()
+
+    def run(self) -> Outcome:
+        """Train the model.
+
+        Returns
+        -------
+        Outcome
+            Q, the history, and how the cycle ended. KeyboardInterrupt ends it, with the model as it is then.
+            A cycle that diverges ends with the model after its last iteration.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or the predictions are not finite in pre-training.
+        """
+        outcome = self.outcome
+        try:
+            self.start()
+            while not self.has_ended():
+                self.iterate()
+            outcome.Q = self.Q
+            if outcome.n_iter > 0:
+                outcome.termination_condition = "tol" if self.is_calm() else "max_iter"
+        except KeyboardInterrupt:
+            self.end_early("interrupted")
+        except DivergenceError:
+            if self._last_state is None:
+                raise
+            self.M.set_state(self._last_state)
+            self.end_early("diverged")
+        return outcome
+
+    def start(self) -> None:
+        """Pre-train the model, unless that was done before, and predict all samples."""
+        is_new = not self.outcome.history
+        loss = self.pretrain() if is_new else float("nan")
+        self.Q = self.predict()
+        self.predicted = hard_assignment(self.Q)
+        if is_new:
+            self.record_supervised(loss, self.settings.pretrain_epochs)
+        self.keep()
+
+    def iterate(self) -> None:
+        """Go once through the loop of Algorithm 1."""
+        self.set_schedule()
+        P, counted_as = self.targets()
+        n_absent = self.stand_in(P, counted_as)
+        loss, subset_size = self.train_towards(P, counted_as)
+        labeled_accuracy, labeled_epochs = self.train_to_threshold()
+        del P  # of many voxels, it is as large as Q
+        n_changed = self.update()
+        self.record(
+            loss=loss,
+            labeled_accuracy=labeled_accuracy,
+            share_changed=n_changed / len(self.X),
+            subset_size=subset_size,
+            labeled_epochs=labeled_epochs,
+            n_absent_classes=n_absent,
+        )
+        self.keep()
+
+    # The lines of Algorithm 1 -----------------------------------------------------------------------------
+
+    def pretrain(self) -> float:
+        """M <- train_model(L). Return the loss of the last epoch."""
+        settings, loss = self.settings, float("nan")
+        for epoch in range(settings.pretrain_epochs):
+            self.M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
+            loss = self.M.train_epoch(self.X, self.Y, self.L).loss
+        return loss
+
+    def predict(self, rows: Tensor | None = None) -> Tensor:
+        """Q <- predictions(M, L and U), defined in (1), of all samples or of `rows`."""
+        Q = self.M.soft_assignment(self.X, rows)
         if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
             raise DivergenceError(
                 "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
@@ -208,132 +289,124 @@ def ssldec(
             )
         return Q
 
-    def accuracy(Q: Tensor) -> float:
-        correct = (Q.argmax(1) == labels).float()
-        if settings.class_mean:
-            correct = torch.bincount(labels, correct) / torch.bincount(labels)
-        return correct.mean().item()
+    def targets(self) -> tuple[Tensor, Tensor]:
+        """P <- target_distribution(Q), defined in (2). Return P, and the class that each sample counts as.
 
-    def train_to_threshold() -> tuple[float, int]:
+        The mean over views of a sample errs less than Q alone. Q is given up: of many voxels, P is large
+        enough.
+        """
+        Q, self.Q = self.Q, torch.empty(0)
+        counted_as = self.predicted.clone()
+        if self.settings.target_views > 0:
+            for _ in range(self.settings.target_views):
+                Q += self.M.augmented_assignment(self.X)
+            for rows in Q.split(MANY_ROWS):
+                rows /= rows.sum(1, keepdim=True)
+            counted_as = hard_assignment(Q)
+        return self.settings.target(Q), counted_as
+
+    def stand_in(self, P: Tensor, counted_as: Tensor) -> int:
+        """Let the labeled samples of a class that is predicted nowhere stand in for it, with their labels.
+
+        Without them the balanced subset would be empty and the cycle idle. Return the number of such classes.
+        """
+        absent = _absent(counted_as, self.n_classes)
+        chosen = torch.isin(self.labels, absent)
+        rows = self.L[chosen]
+        P[rows] = self.Y[rows].to(P.dtype)
+        counted_as[rows] = self.labels[chosen].to(counted_as.dtype)
+        return len(absent)
+
+    def train_towards(self, P: Tensor, counted_as: Tensor) -> tuple[float, int]:
+        """P' <- select balanced subset of P; M <- train_model(P'), for 1 epoch. Return its loss and size."""
+        settings = self.settings
+        labeled_rows = (self.Y, self.L) if settings.labeled_weight > 0 else None
+        n_batches, loss, subset = 0, float("nan"), None
+        while n_batches < settings.min_batches:
+            if settings.balance is not None:
+                subset = balanced_subset(
+                    counted_as, self.n_classes, min_share=settings.balance, generator=self.generator
+                )
+            loss, n = self.M.train_epoch(self.X, P, subset, labeled_rows, settings.labeled_weight)
+            n_batches += n
+        return loss, len(self.X) if subset is None else len(subset)
+
+    def train_to_threshold(self) -> tuple[float, int]:
+        """While train accuracy < threshold do M <- train_model(L). Return the accuracy and the epochs."""
         epochs = 0
-        while (reached := accuracy(predictions(L))) < settings.labeled_threshold:
-            if epochs == settings.max_labeled_epochs:
+        while (reached := self.accuracy(self.predict(self.L))) < self.settings.labeled_threshold:
+            if epochs == self.settings.max_labeled_epochs:
                 break
-            M.train_epoch(X, Y, L)
+            self.M.train_epoch(self.X, self.Y, self.L)
             epochs += 1
         return reached, epochs
 
-    def record(**values: Any) -> None:
-        nonlocal started
-        now = time.perf_counter()
-        outcome.history.append({"iteration": outcome.n_iter, **values, "seconds": now - started})
-        started = now
+    def has_ended(self) -> bool:
+        """Until end condition is met: little changes, or `max_iter` iterations are done."""
+        return self.outcome.n_iter >= self.settings.max_iter or self.is_calm()
 
-    def record_supervised(Q: Tensor, loss: float, n_epochs: int) -> None:
-        outcome.supervised = hard_assignment(Q)
-        record(
-            loss=loss,
-            labeled_accuracy=accuracy(Q[L]),
-            share_changed=float("nan"),
-            subset_size=len(L),
-            labeled_epochs=n_epochs,
-            n_absent_classes=len(_absent(outcome.supervised, n_classes)),
+    # What they are made of --------------------------------------------------------------------------------
+
+    def set_schedule(self) -> None:
+        """Set learning rate and progress of the next iteration."""
+        n_iter, max_iter = self.outcome.n_iter, self.settings.max_iter
+        self.M.set_schedule(
+            _linear(self.settings.lr, n_iter, max_iter), progress=_linear((0.0, 1.0), n_iter, max_iter)
         )
 
-    def keep() -> None:
-        nonlocal last_state
-        if settings.on_divergence == "warn":
-            last_state = M.get_state()
-        report(outcome)
+    def update(self) -> int:
+        """Predict all samples anew, and return for how many the predicted class changed."""
+        self.Q = self.predict()
+        before, self.predicted = self.predicted, hard_assignment(self.Q)
+        n_changed = int((self.predicted != before).sum())
+        is_calm = n_changed <= self.settings.tol * len(self.X)
+        self.outcome.n_calm = self.outcome.n_calm + 1 if is_calm else 0
+        self.outcome.n_iter += 1
+        return n_changed
 
-    def run() -> Tensor:
-        # M <- train_model(L)
-        if is_new := not outcome.history:
-            loss = float("nan")
-            for epoch in range(settings.pretrain_epochs):
-                M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
-                loss = M.train_epoch(X, Y, L).loss
+    def is_calm(self) -> bool:
+        """Tell whether the predictions have hardly changed for long enough."""
+        return self.outcome.n_calm >= self.settings.n_iter_no_change
 
-        # Q <- predictions(M, L and U), defined in (1)
-        Q = predictions()
-        if is_new:
-            record_supervised(Q, loss, settings.pretrain_epochs)
-        keep()
-        predicted = hard_assignment(Q)
-        while outcome.n_iter < settings.max_iter and outcome.n_calm < settings.n_iter_no_change:
-            M.set_schedule(
-                _linear(settings.lr, outcome.n_iter, settings.max_iter),
-                progress=_linear((0.0, 1.0), outcome.n_iter, settings.max_iter),
-            )
-            # P <- target_distribution(Q), defined in (2). The mean over views of a sample errs less than Q.
-            counted_as = predicted.clone()
-            if settings.target_views > 0:
-                for _ in range(settings.target_views):
-                    Q += M.augmented_assignment(X)
-                for rows in Q.split(MANY_ROWS):
-                    rows /= rows.sum(1, keepdim=True)
-                counted_as = hard_assignment(Q)
-            P = settings.target(Q)
-            del Q  # of many voxels, P is large enough
+    def accuracy(self, Q: Tensor) -> float:
+        """Return the accuracy of soft assignments of the labeled samples."""
+        correct = (Q.argmax(1) == self.labels).float()
+        if self.settings.class_mean:
+            correct = torch.bincount(self.labels, correct) / torch.bincount(self.labels)
+        return correct.mean().item()
 
-            # P' <- select balanced subset of P. The labeled samples of a class that is predicted nowhere
-            # stand in for it, with their labels: without them the subset would be empty and the cycle idle.
-            absent = _absent(counted_as, n_classes)
-            stand_in = L[torch.isin(labels, absent)]
-            P[stand_in] = Y[stand_in].to(P.dtype)
-            counted_as[stand_in] = labels[torch.isin(labels, absent)].to(counted_as.dtype)
+    # What is kept of it -----------------------------------------------------------------------------------
 
-            # M <- train_model(P'), for 1 epoch
-            n_batches = 0
-            while n_batches < settings.min_batches:
-                if settings.balance is None:
-                    subset = None
-                else:
-                    subset = balanced_subset(
-                        counted_as, n_classes, min_share=settings.balance, generator=generator
-                    )
-                escort = (Y, L) if settings.labeled_weight > 0 else None
-                loss, n = M.train_epoch(X, P, subset, escort, settings.labeled_weight)
-                n_batches += n
+    def record_supervised(self, loss: float, n_epochs: int) -> None:
+        """Record the state after pre-training, as iteration 0."""
+        self.outcome.supervised = hard_assignment(self.Q)
+        self.record(
+            loss=loss,
+            labeled_accuracy=self.accuracy(self.Q[self.L]),
+            share_changed=float("nan"),
+            subset_size=len(self.L),
+            labeled_epochs=n_epochs,
+            n_absent_classes=len(_absent(self.outcome.supervised, self.n_classes)),
+        )
 
-            # while train accuracy < threshold do M <- train_model(L)
-            labeled_accuracy, labeled_epochs = train_to_threshold()
+    def record(self, **values: Any) -> None:
+        """Add a record to the history."""
+        before, self._last_time = self._last_time, time.perf_counter()
+        seconds = self._last_time - before
+        self.outcome.history.append({"iteration": self.outcome.n_iter, **values, "seconds": seconds})
 
-            del P
-            Q = predictions()
-            before, predicted = predicted, hard_assignment(Q)
-            n_changed = int((predicted != before).sum())
-            # until end condition is met
-            outcome.n_calm = outcome.n_calm + 1 if n_changed <= settings.tol * len(X) else 0
-            outcome.n_iter += 1
-            record(
-                loss=loss,
-                labeled_accuracy=labeled_accuracy,
-                share_changed=n_changed / len(X),
-                subset_size=len(X) if subset is None else len(subset),
-                labeled_epochs=labeled_epochs,
-                n_absent_classes=len(absent),
-            )
-            keep()
-        return Q
+    def keep(self) -> None:
+        """Keep the model's state, to return to if the next iteration diverges, and report."""
+        self._last_state = self.M.get_state()
+        if self.report is not None:
+            self.report(self.outcome)
 
-    try:
-        outcome.Q = run()
-        if outcome.n_iter > 0:
-            calm = outcome.n_calm >= settings.n_iter_no_change
-            outcome.termination_condition = "tol" if calm else "max_iter"
-    except KeyboardInterrupt:
-        outcome.termination_condition = "interrupted"
-        outcome.Q = predictions()
-        if not outcome.history:
-            record_supervised(outcome.Q, loss=float("nan"), n_epochs=0)
-    except DivergenceError:
-        if last_state is None:
-            raise
-        outcome.termination_condition = "diverged"
-        M.set_state(last_state)
-        outcome.Q = predictions()
-    return outcome
+    def end_early(self, termination_condition: str) -> None:
+        """End with the model as it is now."""
+        self.outcome.termination_condition = termination_condition
+        self.Q = self.outcome.Q = self.predict()
+        if not self.outcome.history:
+            self.record_supervised(loss=float("nan"), n_epochs=0)
 
 
 def _linear(ends: tuple[float, float], step: int, n_steps: int) -> float:

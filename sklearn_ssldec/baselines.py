@@ -1,152 +1,74 @@
 """What the paper compares SSLDEC with: the same networks, trained by the same loop, without its ideas.
 
-Each is `SSLDECClassifier` or `SSLDECSegmenter` with a dense layer and softmax in place of the clustering
-layer, and other targets. A parameter that has no meaning for a baseline is refused if it is set.
+Each has a dense layer with softmax in place of the clustering layer, and other targets. A baseline is a
+`Method`, and a class whose signature lists the parameters that the method has.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
 
-from sklearn_ssldec._estimators.base import BaseSSLDEC
-from sklearn_ssldec._estimators.classifier import SSLDECClassifier
-from sklearn_ssldec._estimators.segmenter import SSLDECSegmenter
-from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.clustering import kl_divergence
-
-
-class SoftmaxHead(nn.Module):
-    """Dense layer and log-softmax: what the paper's figure 1a has where SSLDEC has the clustering layer.
-
-    It works on embeddings of samples, and of voxels, whose features stand along the second axis too.
-
-    Parameters
-    ----------
-    n_features : int
-        Size of the embedding.
-    n_classes : int
-        Number of classes.
-    spread : float, default=None
-        The weights start at so many times the unit vectors, the biases at 0, if `n_features` is at least
-        `n_classes`. None is torch's random initialisation.
-    """
-
-    def __init__(self, n_features: int, n_classes: int, spread: float | None = None) -> None:
-        super().__init__()
-        self.n_features = n_features
-        self.dense = nn.Linear(n_features, n_classes)
-        if spread is not None and n_features >= n_classes:
-            nn.init.eye_(self.dense.weight)
-            self.dense.weight.data.mul_(spread)
-            nn.init.zeros_(self.dense.bias)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Return the logarithm of the class probabilities of the embeddings `z`."""
-        return torch.log_softmax(self.dense(z.movedim(1, -1)), dim=-1).movedim(-1, 1)
+from sklearn_ssldec._estimators.defaults import Auto
+from sklearn_ssldec._estimators.docstrings import documented
+from sklearn_ssldec._estimators.methods import (
+    PI_MODEL,
+    PSEUDO_LABELING,
+    SUPERVISED,
+    TEMPORAL_ENSEMBLING,
+    hard_target,
+    softmax_head,
+)
+from sklearn_ssldec._estimators.rowwise import BaseClassifier
+from sklearn_ssldec._estimators.task import Method
+from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
+from sklearn_ssldec._training.voxel_net import VoxelNet
 
 
-def hard_labels(Q: Tensor) -> Tensor:
-    """Return one-hot targets of the predicted classes.
-
-    Parameters
-    ----------
-    Q : Tensor of shape (n_samples, n_classes)
-        Class probabilities.
-    """
-    return torch.zeros_like(Q).scatter_(1, Q.argmax(1, keepdim=True), 1)
-
-
-class RunningAverage:
-    """Average of the predictions of all iterations so far, recent ones first.
-
-    Parameters
-    ----------
-    momentum : float, default=0.6
-        What is left of the past in each iteration, as in the original.
-    """
-
-    def __init__(self, momentum: float = 0.6) -> None:
-        self.momentum = momentum
-        self.total: Tensor | None = None
-        self.n_calls = 0
-
-    def __call__(self, Q: Tensor) -> Tensor:
-        """Return the average with Q in it."""
-        before = torch.zeros_like(Q) if self.total is None else self.total.to(Q.device)
-        self.total = self.momentum * before + (1 - self.momentum) * Q
-        self.n_calls += 1
-        return self.total / (1 - self.momentum**self.n_calls)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return what it remembers."""
-        return {"total": self.total, "n_calls": self.n_calls}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-        self.total, self.n_calls = state["total"], state["n_calls"]
-
-
-class ConsistencyNet(SSLDECNet):
-    """A net whose loss is consistency for a batch's own rows, and cross-entropy for the labeled ones."""
-
-    consistency_weight = 100.0
-
-    def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
-        """Return the loss of log q, `y_pred`; that of the targets where no labeled rows have joined."""
-        n_own = y_true.n_own
-        if n_own == len(y_pred):
-            return super().get_loss(y_pred, y_true, X=X, training=training)
-        difference = (y_pred[:n_own].exp() - y_true.p[:n_own]).square().mean()
-        ramp = math.exp(-5 * (1 - self.progress_) ** 2)
-        labeled = kl_divergence(y_true.p[n_own:], y_pred[n_own:])
-        return labeled + self.consistency_weight * ramp * difference
-
-
-class PiNet(ConsistencyNet):
-    """A net whose targets are its own predictions of the batch, augmented once more."""
-
-    def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
-        """Predict the batch twice."""
-        X, targets = batch
-        if targets.n_own < len(X):
-            self._set_training(True)
-            with self.autocast():
-                second = self.infer(self.augmented(X[: targets.n_own])).exp()
-            targets = targets._replace(p=torch.cat([second, targets.p[targets.n_own :]]))
-        return super().train_step_single((X, targets), **fit_params)
-
-
-class _Softmax(BaseSSLDEC):
-    # Parameters of the SSLDEC estimator that have no meaning here, and are refused if they are set.
-    unused_parameters: ClassVar[tuple[str, ...]] = ("alpha", "center_spread", "class_prior")
-
-    def _check_kwargs(self) -> None:
-        super()._check_kwargs()
-        defaults = type(self)().get_params()
-        for name in self.unused_parameters:
-            value = getattr(self, name)
-            if value is not defaults[name] and value != defaults[name]:
-                raise ValueError(f"{name} has no meaning for {type(self).__name__}, got {name}={value!r}.")
-
-    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return SoftmaxHead(n_features, n_classes)
-
-
-class _SoftmaxClassifier(_Softmax, SSLDECClassifier):
-    pass
-
-
-class SupervisedClassifier(_SoftmaxClassifier):
-    """The network with a softmax, trained on the labeled samples only.
+@documented
+class SupervisedClassifier(BaseClassifier):
+    r"""The network with a softmax, trained on the labeled samples only.
 
     `SSLDECClassifier` with ``max_iter=0`` is the supervised model with the clustering layer; this one is the
-    ordinary network. Its parameters are those of :class:`SSLDECClassifier` that concern pre-training.
+    ordinary network.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {batch_size_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {net__ema_decay}
+        {net__precision}
+        {net__data_parallel}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
 
     Examples
     --------
@@ -154,26 +76,109 @@ class SupervisedClassifier(_SoftmaxClassifier):
     >>> from sklearn_ssldec.baselines import SupervisedClassifier
     >>> from sklearn_ssldec.datasets import mask_labels
     >>> X, truth = make_blobs(200, centers=3, random_state=0)
-    >>> clf = SupervisedClassifier(random_state=0).fit(X, mask_labels(truth, 5, random_state=0))
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = SupervisedClassifier(random_state=0).fit(X, y)
     >>> bool(clf.score(X, truth) > 0.8)
     True
     """
 
-    unused_parameters = (
-        *_SoftmaxClassifier.unused_parameters, "max_iter", "tol", "n_iter_no_change", "labeled_threshold",
-        "max_labeled_epochs", "labeled_weight", "balance", "lr", "min_batches", "target_views",
-    )  # fmt: skip
+    _parts: ClassVar[tuple[str, ...]] = (
+        "net__ema_decay",
+        "net__precision",
+        "net__data_parallel",
+    )
 
-    def _changed_settings(self) -> dict[str, Any]:
-        return {"max_iter": 0}
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.batch_size = batch_size
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _method(self) -> Method:
+        return SUPERVISED
 
 
-class PseudoLabelClassifier(_SoftmaxClassifier):
-    """Pseudo-labeling (Lee, 2013): the predicted classes are the targets of the next iteration.
+@documented
+class PseudoLabelClassifier(BaseClassifier):
+    r"""Pseudo-labeling (Lee, 2013): the predicted classes are the targets of the next iteration.
 
     The paper's "pseudo model": its network and its loop, without the clustering layer and without the target
-    distribution. Its parameters are those of :class:`SSLDECClassifier`; "auto" is 0 `target_views`, as in the
-    original.
+    distribution.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {labeled_threshold_rows}
+    {balance_rows}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {cycle__max_labeled_epochs}
+        {cycle__labeled_weight}
+        {cycle__target_views_0}
+        {net__ema_decay}
+        {net__precision}
+        {net__data_parallel}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
 
     Examples
     --------
@@ -181,25 +186,121 @@ class PseudoLabelClassifier(_SoftmaxClassifier):
     >>> from sklearn_ssldec.baselines import PseudoLabelClassifier
     >>> from sklearn_ssldec.datasets import mask_labels
     >>> X, truth = make_blobs(200, centers=3, random_state=0)
-    >>> clf = PseudoLabelClassifier(random_state=0).fit(X, mask_labels(truth, 5, random_state=0))
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = PseudoLabelClassifier(random_state=0).fit(X, y)
     >>> bool(clf.score(X, truth) > 0.8)
     True
     """
 
-    def _changed_settings(self) -> dict[str, Any]:
-        return {"target_views": 0} if self.target_views == "auto" else {}
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "cycle__max_labeled_epochs",
+        "cycle__labeled_weight",
+        "cycle__target_views",
+        "net__ema_decay",
+        "net__precision",
+        "net__data_parallel",
+    )
 
-    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return hard_labels
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        labeled_threshold: float = 1.0,
+        balance: float | None = 0.1,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int = 8,
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.labeled_threshold = labeled_threshold
+        self.balance = balance
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _method(self) -> Method:
+        return PSEUDO_LABELING
 
 
-class PiModelClassifier(_SoftmaxClassifier):
-    """The Pi model (Laine and Aila, 2016): two augmented predictions of a sample should agree.
+@documented
+class PiModelClassifier(BaseClassifier):
+    r"""The Pi model (Laine and Aila, 2016): two augmented predictions of a sample should agree.
 
-    The loss is the cross-entropy of the labeled samples that join each batch, and the mean squared difference
-    between two stochastic predictions of all samples, with a weight that rises to 100 like
+    The loss is the cross-entropy of the labeled samples that join each batch, plus the mean squared
+    difference between two stochastic predictions of all samples. The weight of the latter rises to 100 like
     ``exp(-5 (1 - progress)^2)`` over `max_iter` (section 2.1 there). An iteration is an epoch on all samples;
     there is no balanced subset and no training of the labeled samples to a threshold.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {net__ema_decay}
+        {net__precision}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
 
     Examples
     --------
@@ -207,29 +308,112 @@ class PiModelClassifier(_SoftmaxClassifier):
     >>> from sklearn_ssldec.baselines import PiModelClassifier
     >>> from sklearn_ssldec.datasets import mask_labels
     >>> X, truth = make_blobs(200, centers=3, random_state=0)
-    >>> clf = PiModelClassifier(max_iter=20, random_state=0).fit(X, mask_labels(truth, 5, random_state=0))
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = PiModelClassifier(max_iter=20, random_state=0).fit(X, y)
     >>> bool(clf.score(X, truth) > 0.8)
     True
     """
 
-    unused_parameters = (
-        *_SoftmaxClassifier.unused_parameters,
-        "labeled_threshold", "max_labeled_epochs", "labeled_weight", "balance", "target_views",
-        "data_parallel",
-    )  # fmt: skip
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "net__ema_decay",
+        "net__precision",
+    )
 
-    def _changed_settings(self) -> dict[str, Any]:
-        return {"labeled_threshold": 0.0, "labeled_weight": 1.0, "balance": None, "target_views": 0}
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int = 8,
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
 
-    _net_class = PiNet
+    def _method(self) -> Method:
+        return PI_MODEL
 
 
-class TemporalEnsemblingClassifier(PiModelClassifier):
-    """Temporal ensembling (Laine and Aila, 2016): predictions should agree with their running average.
+@documented
+class TemporalEnsemblingClassifier(BaseClassifier):
+    r"""Temporal ensembling (Laine and Aila, 2016): predictions should agree with their running average.
 
-    As the Pi model, but the second prediction is the average of those of all iterations so far, with a
-    momentum of 0.6 and corrected for its start (section 2.2 there). That of an iteration is made for all
-    samples at once, in eval mode; the original collects it from the training batches.
+    As the Pi model, but the second prediction is the average over all iterations so far, with a momentum of
+    0.6, corrected for its start (section 2.2 there). That of an iteration is made for all samples at once, in
+    eval mode; the original collects it from the training batches.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {net__ema_decay}
+        {net__precision}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
 
     Examples
     --------
@@ -243,19 +427,116 @@ class TemporalEnsemblingClassifier(PiModelClassifier):
     True
     """
 
-    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return RunningAverage()
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "net__ema_decay",
+        "net__precision",
+    )
 
-    _net_class = ConsistencyNet
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int = 8,
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _method(self) -> Method:
+        return TEMPORAL_ENSEMBLING
 
 
-class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
-    """Pseudo-labeling of voxels: the predicted labels are the targets of the next iteration.
+@documented
+class PseudoLabelSegmenter(BaseSegmenter):
+    r"""Pseudo-labeling of voxels: the predicted labels are the targets of the next iteration.
 
     The "pseudo-labeling" of the paper's figures 9 to 11: its network and its loop, without the clustering
-    layer and without the target distribution. Its parameters are those of :class:`SSLDECSegmenter`;
-    `center_spread` is for the weights of the softmax layer what it is for the centroids: random weights may
-    start two classes close together, and they do not come apart.
+    layer and without the target distribution.
+
+    Parameters
+    ----------
+    {module_voxels}
+    {n_estimators}
+    {pretrain_epochs_voxels}
+    {max_iter_voxels}
+    {tol}
+    {labeled_threshold_voxels}
+    {balance_voxels}
+    {augment_voxels}
+    {optimizer}
+    {pretrain_lr_voxels}
+    {lr_voxels}
+    {batch_size_voxels}
+    {min_batches_voxels}
+    {patch_size}
+    {patches_per_epoch}
+    {unlabeled_label_voxels}
+    {ignore_label}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {head__spread_softmax}
+        {cycle__n_iter_no_change}
+        {cycle__max_labeled_epochs}
+        {cycle__labeled_weight}
+        {cycle__target_views_0}
+        {net__ema_decay}
+        {net__precision}
+        {net__data_parallel}
+        {net__tile_size}
+        {net__scaling}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_voxels}
+    {fitted}
+    {inputs_voxels}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECSegmenter : The paper's method.
 
     Examples
     --------
@@ -269,10 +550,79 @@ class PseudoLabelSegmenter(_Softmax, SSLDECSegmenter):
     (3, 20, 20)
     """
 
-    unused_parameters = ("alpha", "class_prior", "frequency")
+    _parts: ClassVar[tuple[str, ...]] = (
+        "head__spread",
+        "cycle__n_iter_no_change",
+        "cycle__max_labeled_epochs",
+        "cycle__labeled_weight",
+        "cycle__target_views",
+        "net__ema_decay",
+        "net__precision",
+        "net__data_parallel",
+        "net__tile_size",
+        "net__scaling",
+    )
 
-    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return SoftmaxHead(n_features, n_classes, spread=self.center_spread_)
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int = 40,
+        max_iter: int = 6,
+        tol: float = 1e-3,
+        labeled_threshold: float = 0.8,
+        balance: float = 0.5,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int = 64,
+        patch_size: int | Sequence[int] | str = "auto",
+        patches_per_epoch: int = 64,
+        unlabeled_label: int = -1,
+        ignore_label: int | None = None,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.labeled_threshold = labeled_threshold
+        self.balance = balance
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.patch_size = patch_size
+        self.patches_per_epoch = patches_per_epoch
+        self.unlabeled_label = unlabeled_label
+        self.ignore_label = ignore_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
 
-    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return hard_labels
+    def _choose(self, auto: Auto) -> None:
+        self._head_spread = self._of_part("head").get("spread", auto.head_spread)
+
+    def _method(self) -> Method:
+        return Method(
+            head=partial(softmax_head, spread=self._head_spread),
+            target=hard_target,
+            net=VoxelNet,
+            fixed={"balance": None},
+        )

@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import warnings
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -23,11 +21,14 @@ from sklearn_ssldec import baselines
 from sklearn_ssldec._estimators.base import BaseSSLDEC
 from sklearn_ssldec._estimators.classifier import SSLDECClassifier
 from sklearn_ssldec._estimators.segmenter import SSLDECSegmenter
+from sklearn_ssldec._estimators.task import Method
 from sklearn_ssldec._files.container import seal, unseal, write
 from sklearn_ssldec._files.encoding import NETWORKS, Decoder, Encoder, UnwritableError
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec._training.seeds import seeded
+from sklearn_ssldec._training.voxel_net import VoxelNet
+from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
 ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
@@ -106,10 +107,9 @@ def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
     unseal(data)  # what cannot be read should fail now
     write(data, path)
     if unwritten := [name for name in left_out if name != "module"] + lost:
-        warnings.warn(
+        warn(
             f"{os.fspath(path)} is written without {', '.join(unwritten)}, which have no form as "
-            "data. Pass parameters among them to load again, if fit is to have them.",
-            stacklevel=2,
+            "data. Pass parameters among them to load again, if fit is to have them."
         )
 
 
@@ -183,7 +183,7 @@ def load(
         reason = f"{error} is missing in it, or not known here" if isinstance(error, KeyError) else error
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     for note in notes:
-        warnings.warn(f"{os.fspath(path)} {note}", stacklevel=2)
+        warn(f"{os.fspath(path)} {note}")
     return estimator
 
 
@@ -200,7 +200,7 @@ def _encode_all(values: dict[str, Any], encoder: Encoder, prefix: str) -> tuple[
 
 def _net_options(net_class: type[SSLDECNet]) -> set[str]:
     """Return the parameters of a net that a file holds: its own, and those of skorch's that it reads."""
-    of_skorch = {"module", "args", "kwargs", "criterion", "train_split", "iterator_train"}
+    of_skorch = {"module", "args", "kwargs", "criterion", "train_split", "iterator_train", "generator"}
     classes = [c for c in net_class.__mro__ if issubclass(c, SSLDECNet)]
     own = {name for c in classes for name in inspect.signature(c).parameters}
     return {"lr", "batch_size", *own} - of_skorch
@@ -237,7 +237,6 @@ def _decode(
     decoder = Decoder(tensors)
     notes += _version_notes(content["versions"])
     estimator = ESTIMATORS[content["estimator"]](**{**decoder.decode(content["parameters"]), **given})
-    estimator._check_kwargs()
     estimator._validate_params()
     for name, node in content["attributes"].items():
         # Nothing that a file says hides a method.
@@ -249,15 +248,16 @@ def _decode(
     if optimizer:
         optimizer |= {name: v for name, v in estimator._kwargs.items() if name.startswith("optimizer__")}
     device = _device(content["device"], given, notes)
+    method = estimator._method()
     nets = []
     for i, spec in enumerate(content["nets"]):
-        network = _rebuild(spec, decoder, f"nets.{i}.state.", estimator, given)
+        network = _rebuild(spec, decoder, f"nets.{i}.state.", method, len(estimator.classes_), given)
         options = {name: decoder.decode(spec["options"][name]) for name in spec["options"]}
-        if not set(options) <= _net_options(estimator._net_class):
+        if not set(options) <= _net_options(method.net):
             raise ValueError(f"its nets have the options {sorted(options)}")
-        net = estimator._net_class(network, **options, **optimizer, device=device, verbose=0).initialize()
+        net = method.net(network, **options, **optimizer, device=device, verbose=0).initialize()
         net.module = EmbeddingNetwork  # as fit leaves it
-        net.history = History({"batches": [], **record} for record in decoder.decode(spec["history"]))
+        net.history = History({"batches": [{}], **record} for record in decoder.decode(spec["history"]))
         nets.append(net)
     estimator.nets_ = nets
     check_is_fitted(estimator)
@@ -270,7 +270,12 @@ def _decode(
 
 
 def _rebuild(
-    spec: dict[str, Any], decoder: Decoder, prefix: str, estimator: BaseSSLDEC, given: dict[str, Any]
+    spec: dict[str, Any],
+    decoder: Decoder,
+    prefix: str,
+    method: Method,
+    n_classes: int,
+    given: dict[str, Any],
 ) -> EmbeddingNetwork:
     """Return a network with the weights of the file."""
     module = given.get("module", "auto")
@@ -288,7 +293,6 @@ def _rebuild(
     kwargs = {**{name: decoder.decode(node) for name, node in spec["kwargs"].items()}, **passed}
     # This library's networks are built without memory: a file may name sizes that it has no weights for.
     device = "meta" if module in NETWORKS.values() else "cpu"
-    n_classes = len(estimator.classes_)
     with seeded(0, torch.device("cpu")), torch.device(device):
         sample = torch.zeros(2, *spec["shape"])
         network = build_network(
@@ -296,8 +300,8 @@ def _rebuild(
             kwargs,
             sample,
             n_classes,
-            partial(estimator._make_head, n_classes=n_classes),
-            voxelwise=estimator._voxelwise,
+            method.head,
+            voxelwise=issubclass(method.net, VoxelNet),
         )
     state = {name.removeprefix(prefix): t for name, t in decoder.tensors.items() if name.startswith(prefix)}
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from sklearn_ssldec.algorithm import Epoch, Settings, ssldec
+from sklearn_ssldec.algorithm import SSLDEC, Epoch, Settings
 from sklearn_ssldec.clustering import target_distribution
 
 SETTINGS = Settings(
@@ -40,13 +40,13 @@ class ScriptedModel:
     """Predicts Q from a list, the last one for ever; keeps what it was told."""
 
     def __init__(self, *Qs, batch_size=128):
-        self.Qs, self.batch_size, self.calls, self.escorts = list(Qs), batch_size, [], []
+        self.Qs, self.batch_size, self.calls, self.joined = list(Qs), batch_size, [], []
 
-    def train_epoch(self, X, P, index, escort=None, escort_weight=1.0):
+    def train_epoch(self, X, P, index, labeled_rows=None, labeled_weight=1.0):
         if index is None:
             index = torch.arange(len(X))
         self.calls.append(("train", index.tolist(), P[index].clone()))
-        self.escorts.append(None if escort is None else (*escort, escort_weight))
+        self.joined.append(None if labeled_rows is None else (*labeled_rows, labeled_weight))
         if len(self.Qs) > 1:
             self.Qs.pop(0)
         return Epoch(loss=0.5, n_batches=math.ceil(len(index) / self.batch_size))
@@ -76,7 +76,7 @@ class ScriptedModel:
 
 def run(model, y=Y, n_classes=2, **changes):
     settings = Settings(**{**SETTINGS.__dict__, **changes})
-    return ssldec(model, X, y, n_classes, settings, generator=torch.Generator().manual_seed(0))
+    return SSLDEC(model, X, y, n_classes, settings, generator=torch.Generator().manual_seed(0)).run()
 
 
 def test_pretraining_sees_the_labeled_samples_with_their_labels_at_a_falling_learning_rate():
@@ -109,8 +109,8 @@ def test_learning_rate_and_progress_of_the_cycle_are_linear():
 def test_labeled_samples_join_the_batches_with_their_labels():
     model = ScriptedModel(soft(0, 1, 0, 0, 0, 1))
     run(model, max_iter=1, labeled_weight=0.5)
-    assert model.escorts[:3] == [None] * 3
-    P, index, weight = model.escorts[3]
+    assert model.joined[:3] == [None] * 3
+    P, index, weight = model.joined[3]
     assert index.tolist() == [0, 1]
     assert_allclose(P[index], [[1, 0], [0, 1]])
     assert weight == 0.5
@@ -218,7 +218,7 @@ def test_exactly_tol_counts_as_calm():
     Y10, X10 = torch.tensor([0, 1] + [-1] * 8), torch.arange(10.0)[:, None]
     a, b = soft(0, 1, *[0] * 8), soft(0, 1, *[0] * 7, 1)
     settings = Settings(**{**SETTINGS.__dict__, "tol": 0.1, "max_iter": 5})
-    outcome = ssldec(ScriptedModel(a, a, a, a, b, a, b, a), X10, Y10, 2, settings)
+    outcome = SSLDEC(ScriptedModel(a, a, a, a, b, a, b, a), X10, Y10, 2, settings).run()
     assert outcome.n_iter == 1
 
 
@@ -252,14 +252,14 @@ def test_balance_keeps_a_rare_class_from_starving_the_others():
 
 def test_history_has_one_record_an_iteration():
     reported = []
-    outcome = ssldec(
+    outcome = SSLDEC(
         ScriptedModel(soft(0, 1, 0, 1, 0, 1)),
         X,
         Y,
         2,
         SETTINGS,
         report=lambda outcome: reported.append(dict(outcome.history[-1])),
-    )
+    ).run()
     assert reported == outcome.history
     assert [record["iteration"] for record in outcome.history] == [0, 1]
     first, last = outcome.history

@@ -4,19 +4,18 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from sklearn_ssldec._estimators.methods import RunningAverage, hard_labels
 from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._training.consistency import ConsistencyNet, PiNet
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.baselines import (
-    ConsistencyNet,
     PiModelClassifier,
-    PiNet,
     PseudoLabelClassifier,
-    RunningAverage,
-    SoftmaxHead,
     SupervisedClassifier,
     TemporalEnsemblingClassifier,
-    hard_labels,
 )
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork
+from sklearn_ssldec.networks.softmax import SoftmaxHead
 
 BASELINES = [SupervisedClassifier, PseudoLabelClassifier, PiModelClassifier, TemporalEnsemblingClassifier]
 QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}
@@ -51,15 +50,18 @@ def test_supervised_classifier_does_not_look_at_unlabeled_samples(moons):
         (SupervisedClassifier, {"alpha": 2.0}),
         (PseudoLabelClassifier, {"class_prior": [0.5, 0.5]}),
         (PiModelClassifier, {"balance": 0.0}),
-        (TemporalEnsemblingClassifier, {"labeled_weight": 2.0}),
-        (TemporalEnsemblingClassifier, {"target_views": 4}),
+        (TemporalEnsemblingClassifier, {"cycle__labeled_weight": 2.0}),
+        (TemporalEnsemblingClassifier, {"cycle__target_views": 4}),
     ],
 )
-def test_meaningless_parameters_are_refused(baseline, parameter, moons):
-    X, y, _ = moons
+def test_parameters_of_other_methods_are_refused(baseline, parameter):
     (name,) = parameter
-    with pytest.raises(ValueError, match=f"{name} has no meaning for {baseline.__name__}"):
-        baseline(**QUICK, **parameter).fit(X, y)
+    with pytest.raises(
+        TypeError, match=rf"{baseline.__name__}\(\) got an unexpected keyword argument '{name}'"
+    ):
+        baseline(**parameter)
+    with pytest.raises(ValueError, match=f"Invalid parameter '{name.partition('__')[0]}"):
+        baseline().set_params(**parameter)
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
@@ -111,7 +113,7 @@ def test_pi_net_compares_two_augmented_predictions():
 
     net = consistency_net(PiNet, augment=augment)
     X, P, rows = torch.randn(6, 1), torch.full((6, 2), 0.5), torch.arange(6)
-    net.train_epoch(X, P, rows, escort=(P, rows[:2]))
+    net.train_epoch(X, P, rows, labeled_rows=(P, rows[:2]))
     assert batches == [6, 8]  # the samples alone, then with the labeled ones
     batches.clear()
     net.train_epoch(X, P, rows[:2])
@@ -124,7 +126,7 @@ def test_pseudo_labels_come_from_the_images_themselves_unless_views_are_asked_fo
     y = np.where(np.arange(24) < 4, np.arange(24) % 2, -1)
     views = []
     monkeypatch.setattr(
-        PseudoLabelClassifier._net_class,
+        SSLDECNet,
         "augmented_assignment",
         lambda self, X: views.append(len(X)) or self.soft_assignment(X),
     )
@@ -137,7 +139,7 @@ def test_pseudo_labels_come_from_the_images_themselves_unless_views_are_asked_fo
     }
     PseudoLabelClassifier(**quick).fit(X, y)
     assert views == []
-    PseudoLabelClassifier(**quick, target_views=3).fit(X, y)
+    PseudoLabelClassifier(**quick, cycle__target_views=3).fit(X, y)
     assert views == [24] * 3
 
 

@@ -67,7 +67,7 @@ def test_transduction_keeps_the_given_labels(blobs):
     wrong = np.flatnonzero(truth == 0)[:2]
     y[wrong] = 1
     with pytest.warns(ConvergenceWarning, match="labeled_threshold"):
-        clf = SSLDECClassifier(**QUICK, max_labeled_epochs=2).fit(X, y)
+        clf = SSLDECClassifier(**QUICK, cycle__max_labeled_epochs=2).fit(X, y)
     assert_array_equal(clf.transduction_[y != -1], y[y != -1])
 
 
@@ -253,11 +253,9 @@ def test_class_prior_of_the_labeled_samples(blobs):
 def test_unreachable_threshold_warns_and_ends():
     X, y, _ = imbalanced(0.5)
     X[np.flatnonzero(y == 1)[0]] = X[np.flatnonzero(y == 0)[0]]  # one point with both labels
-    message = (
-        r"accuracy of 0\.\d+, below labeled_threshold=1.0, after max_labeled_epochs=3.*lower labeled_thr"
-    )
+    message = r"accuracy of 0\.\d+, below labeled_threshold=1.0, after cycle__max_labeled_epochs=3.*lower"
     with pytest.warns(ConvergenceWarning, match=message):
-        clf = SSLDECClassifier(**QUICK, max_labeled_epochs=3).fit(X, y)
+        clf = SSLDECClassifier(**QUICK, cycle__max_labeled_epochs=3).fit(X, y)
     assert [record["labeled_epochs"] for record in clf.history_[1:]] == [3, 3]
 
 
@@ -265,8 +263,10 @@ def test_class_that_is_never_predicted_warns_and_its_label_takes_part():
     X, y, _ = imbalanced(0.5)
     y = np.where(y == 1, -1, y)
     y[np.argmin(np.abs(X).sum(1))] = 1  # one label in the middle of the other class, which nothing repairs
-    parameters = {**QUICK, "labeled_weight": 0, "labeled_threshold": 0.5, "pretrain_epochs": 10}
-    with pytest.warns(ConvergenceWarning, match=r"No sample is predicted to be of class 1.*labeled_weight"):
+    parameters = {**QUICK, "cycle__labeled_weight": 0, "labeled_threshold": 0.5, "pretrain_epochs": 10}
+    with pytest.warns(
+        ConvergenceWarning, match=r"No sample is predicted to be of class 1.*cycle__labeled_weight"
+    ):
         clf = SSLDECClassifier(**parameters, augment=None).fit(X, y)
     assert clf.history_[-1]["n_absent_classes"] == 1
     assert clf.history_[-1]["subset_size"] == 100  # 10 % of 1000 samples in equal shares
@@ -377,3 +377,39 @@ def test_progress_bar(blobs, capfd):
     assert "SSLDEC" in shown
     assert "labeled_accuracy=1.000" in shown
     assert "share_changed=" in shown
+
+
+def test_each_network_of_an_ensemble_is_an_estimator_of_its_own(blobs):
+    X, y, _ = blobs
+    with pytest.raises(AttributeError, match="not fitted"):
+        SSLDECClassifier().estimators_  # noqa: B018
+    clf = SSLDECClassifier(**QUICK, n_estimators=3, max_iter=1).fit(X, y)
+    members = clf.estimators_
+    assert len(members) == 3
+    assert_allclose(np.mean([m.predict_proba(X) for m in members], axis=0), clf.predict_proba(X), rtol=1e-6)
+    assert all(m.nets_[0] is net for m, net in zip(members, clf.nets_, strict=True))
+    assert [m.cluster_centers_.shape for m in members] == [clf.cluster_centers_.shape[1:]] * 3
+    assert members[1].transform(X).shape == (len(X), clf.transform(X).shape[1] // 3)
+    assert {r["estimator"] for r in members[2].history_} == {0}
+    assert clf.n_estimators == 3
+    assert members[0].estimators_[0].predict(X).shape == (len(X),)
+
+
+def test_shares_of_classes_by_name():
+    X, y, _ = imbalanced(0.5)
+    by_order = SSLDECClassifier(**QUICK, class_prior=[0.8, 0.2], max_iter=2).fit(X, y)
+    by_name = SSLDECClassifier(**QUICK, class_prior={1: 0.2, 0: 0.8}, max_iter=2).fit(X, y)
+    assert_array_equal(by_order.predict_proba(X), by_name.predict_proba(X))
+    with pytest.raises(
+        ValueError, match=r"class_prior must have a share for each class, \[0, 1\].*got .*\[0, 2\]"
+    ):
+        SSLDECClassifier(class_prior={0: 0.3, 2: 0.7}).fit(X, y)
+    with pytest.raises(ValueError, match="class_prior must hold a positive share"):
+        SSLDECClassifier(class_prior={0: 0.3, 1: "much"}).fit(X, y)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda")])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(device, blobs):
+    with pytest.raises(ValueError, match=r"device=.cuda.* is not there: torch .* finds cpu"):
+        SSLDECClassifier(device=device).fit(*blobs[:2])

@@ -4,10 +4,17 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec import SSLDECClassifier, baselines
 
 # Small enough for 120 checks in seconds; what the checks look at does not depend on the size.
-SMALL = {"module__hidden_units": (32,), "pretrain_epochs": 100, "max_iter": 3, "device": "cpu"}
+SMALL = {"module__hidden_units": (32,), "pretrain_epochs": 100, "device": "cpu"}
+CLASSIFIERS = [
+    SSLDECClassifier(**SMALL, max_iter=3),
+    baselines.SupervisedClassifier(**SMALL),
+    baselines.PseudoLabelClassifier(**SMALL, max_iter=3),
+    baselines.PiModelClassifier(**SMALL, max_iter=3),
+    baselines.TemporalEnsemblingClassifier(**SMALL, max_iter=3),
+]
 
 # Some checks fit random labels, and most fit labeled samples only.
 pytestmark = [
@@ -27,7 +34,7 @@ def expected_failed_checks(estimator):
 
 
 @parametrize_with_checks(
-    [SSLDECClassifier(**SMALL, unlabeled_label=None), SSLDECClassifier(**SMALL)],
+    [SSLDECClassifier(**SMALL, max_iter=3, unlabeled_label=None), *CLASSIFIERS],
     expected_failed_checks=expected_failed_checks,  # strictly: pyproject.toml sets xfail_strict
 )
 def test_scikit_learn_checks(estimator, check):
@@ -47,4 +54,4 @@ def test_scikit_learn_checks(estimator, check):
     ],
 )
 def test_checks_that_scikit_learn_does_not_yield(check):
-    getattr(estimator_checks, check)("SSLDECClassifier", SSLDECClassifier(**SMALL))
+    getattr(estimator_checks, check)("SSLDECClassifier", SSLDECClassifier(**SMALL, max_iter=3))

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 # What users call; the others are how it is built.
 PUBLIC_MODULES = [
     "sklearn_ssldec",
+    "sklearn_ssldec.algorithm",
     "sklearn_ssldec.augment",
     "sklearn_ssldec.baselines",
     "sklearn_ssldec.calibration",

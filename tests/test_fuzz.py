@@ -35,23 +35,22 @@ PARAMETERS = {
     "balance": st.sampled_from([None, 0.0, 1.0]),
     "class_prior": st.sampled_from(["labeled", [0.5, 0.5], [1e-9, 1.0]]),
     "batch_size": st.integers(2, 5),
-    "ema_decay": st.sampled_from([0.0, 0.5]),
-    "labeled_weight": st.sampled_from([0.0, 10.0]),
+    "net__ema_decay": st.sampled_from([0.0, 0.5]),
+    "cycle__labeled_weight": st.sampled_from([0.0, 10.0]),
     "lr": st.sampled_from([1e-3, 1.0, (1.0, 1e-9)]),
     "pretrain_epochs": st.integers(0, 3),
     "pretrain_lr": st.sampled_from([1e-9, 10.0]),
     "tol": st.sampled_from([0.0, 1.0]),
-    "n_iter_no_change": st.integers(1, 2),
+    "cycle__n_iter_no_change": st.integers(1, 2),
     "labeled_threshold": st.sampled_from([0.0, 0.5]),
-    "max_labeled_epochs": st.integers(0, 1),
+    "cycle__max_labeled_epochs": st.integers(0, 1),
     "augment": st.none(),
     "optimizer": st.sampled_from([torch.optim.SGD, torch.optim.AdamW]),
     "unlabeled_label": st.sampled_from([-1, -1, None, 0]),
     "n_estimators": st.integers(1, 2),
-    "center_spread": st.sampled_from([None, 1e-3, 100.0]),
-    "target_views": st.integers(0, 2),
-    "precision": st.sampled_from(["float32", "bf16"]),
-    "on_divergence": st.sampled_from(["warn", "raise"]),
+    "head__spread": st.sampled_from([None, 1e-3, 100.0]),
+    "cycle__target_views": st.integers(0, 2),
+    "net__precision": st.sampled_from(["float32", "bf16"]),
 }
 ODD_PARAMETERS = {
     "alpha": st.sampled_from([0.0, np.inf, "1"]),
@@ -97,18 +96,18 @@ class TinyNet(nn.Sequential):
 
 
 OF_BOTH = [
-    "alpha", "center_spread", "class_prior", "ema_decay", "labeled_threshold", "labeled_weight", "lr",
-    "max_labeled_epochs", "n_estimators", "on_divergence", "optimizer", "precision", "pretrain_lr",
-    "target_views",
+    "alpha", "head__spread", "class_prior", "net__ema_decay", "labeled_threshold", "cycle__labeled_weight",
+    "lr", "cycle__max_labeled_epochs", "n_estimators", "optimizer", "net__precision", "pretrain_lr",
+    "cycle__target_views",
 ]  # fmt: skip
 VOXEL_PARAMETERS = {name: PARAMETERS[name] for name in OF_BOTH} | {
     "batch_size": st.integers(1, 3),
     "balance": st.sampled_from([0.0, 1.0]),
-    "frequency": st.sampled_from(["soft", "hard"]),
+    "cycle__frequency": st.sampled_from(["soft", "hard"]),
     "ignore_label": st.sampled_from([None, 0, 5]),
     "patch_size": st.sampled_from([3, 4, 7]),
-    "scaling": st.none(),
-    "tile_size": st.integers(1, 4),
+    "net__scaling": st.none(),
+    "net__tile_size": st.integers(1, 4),
 }
 ODD_VOXEL_PARAMETERS = {
     "patch_size": st.sampled_from([1, 2, 0, (3,), (3, 3, 3), "a"]),
@@ -173,8 +172,8 @@ def fits(estimator, X, y):
 def test_every_outcome_is_a_fit_or_an_explained_error(case):
     X, y, parameters = case
     clf = SSLDECClassifier(
-        **{"device": "cpu", "random_state": 0, "max_iter": 2, "pretrain_epochs": 2, "max_labeled_epochs": 2,
-           "min_batches": 1, **parameters}
+        **{"device": "cpu", "random_state": 0, "max_iter": 2, "pretrain_epochs": 2,
+           "cycle__max_labeled_epochs": 2, "min_batches": 1, **parameters}
     )  # fmt: skip
     if X.ndim == 2:
         clf.set_params(module__hidden_units=(4,))

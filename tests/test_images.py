@@ -92,7 +92,7 @@ def test_pretraining_of_images_takes_enough_batches(digits):
 def test_ema_decay(digits):
     images, y, _ = digits
     averaged, last = (
-        SSLDECClassifier(**QUICK, **SMALL_NET, ema_decay=decay).fit(images, y) for decay in (0.9, 0)
+        SSLDECClassifier(**QUICK, **SMALL_NET, net__ema_decay=decay).fit(images, y) for decay in (0.9, 0)
     )
     assert not np.allclose(averaged.predict_proba(images), last.predict_proba(images), atol=1e-3)
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
@@ -115,10 +115,10 @@ def test_target_views(digits, fitted):
     none, four, unaugmented, unaugmented_four = (
         SSLDECClassifier(**QUICK, **SMALL_NET, **changes).fit(images, y)
         for changes in (
-            {"target_views": 0},
-            {"target_views": 4},
-            {"target_views": 0, "augment": None},
-            {"target_views": 4, "augment": None},
+            {"cycle__target_views": 0},
+            {"cycle__target_views": 4},
+            {"cycle__target_views": 0, "augment": None},
+            {"cycle__target_views": 4, "augment": None},
         )
     )
     assert_array_equal(four.predict_proba(images), fitted.predict_proba(images))

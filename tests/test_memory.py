@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from sklearn_ssldec._samples.rows import VALUES_AT_A_TIME, feature_variances
+from sklearn_ssldec._samples.rows import VALUES_AT_A_TIME, feature_moments
 
 # A GiB of zeros, which take no place on the disk, but for the labeled rows.
 FIT = """
@@ -25,7 +25,7 @@ X.flush()
 X = np.memmap(sys.argv[1], dtype=np.float32, mode="r", shape=(N, N_FEATURES))
 clf = SSLDECClassifier(
     module__hidden_units=(4,), max_iter=1, pretrain_epochs=2, batch_size=1024, device="cpu",
-    max_labeled_epochs=1, random_state=0,
+    cycle__max_labeled_epochs=1, random_state=0,
 )
 rows = np.flatnonzero(y >= 0)
 clf.fit(X[rows], y[rows])  # imports, kernels and pools are there
@@ -49,4 +49,4 @@ def test_a_memory_map_is_not_read_into_memory(tmp_path):
 def test_variances_are_computed_a_part_at_a_time():
     X = np.random.default_rng(0).standard_normal((3 * VALUES_AT_A_TIME // 128, 100)).astype(np.float32)
     X[:, 0] += 1000
-    np.testing.assert_allclose(feature_variances(X), X.astype(np.float64).var(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(feature_moments(X).variance, X.astype(np.float64).var(axis=0), rtol=1e-5)

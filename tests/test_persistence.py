@@ -1,6 +1,7 @@
 """save and load: what comes back is equal, what is damaged or hostile is refused, and nothing in it runs."""
 
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -93,8 +94,9 @@ def assert_same_estimator(again, estimator, X, but=()):
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if name.endswith("Classifier")])
 def test_every_estimator_comes_back(name, path):
     X, y, _ = blobs()
-    unused = getattr(ESTIMATORS[name], "unused_parameters", ())
-    estimator = ESTIMATORS[name](**{k: v for k, v in SMALL.items() if k not in unused}).fit(X, y)
+    known = inspect.signature(ESTIMATORS[name]).parameters
+    taken = {k: v for k, v in SMALL.items() if k in known or "__" in k}
+    estimator = ESTIMATORS[name](**taken).fit(X, y)
     assert_same_estimator(saved_and_loaded(estimator, path), estimator, X)
 
 
@@ -310,4 +312,4 @@ def test_baselines_are_all_there():
         for name, value in vars(baselines).items()
         if isinstance(value, type) and issubclass(value, BaseSSLDEC) and not name.startswith(("_", "Base"))
     }
-    assert public == set(ESTIMATORS)
+    assert public == set(ESTIMATORS) - {"SSLDECClassifier", "SSLDECSegmenter"}

@@ -24,7 +24,7 @@ def watch(net):
 def test_moons_in_bf16(moons, tmp_path):
     X, y, truth = moons
     exact, clf = (
-        SSLDECClassifier(device="cpu", random_state=0, max_iter=40, precision=precision).fit(X, y)
+        SSLDECClassifier(device="cpu", random_state=0, max_iter=40, net__precision=precision).fit(X, y)
         for precision in ("float32", "bf16")
     )
     assert clf.score(X, truth) > 0.9
@@ -54,7 +54,7 @@ def test_training_on_images_computes_in_bf16(kind, monkeypatch):
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", forward)
     settings = {"pretrain_epochs": 1, "max_iter": 1, "min_batches": 1, "module__width": 0.1}
-    clf = kind(device="cpu", random_state=0, input_shape=(8, 8), precision="bf16", **settings)
+    clf = kind(device="cpu", random_state=0, input_shape=(8, 8), net__precision="bf16", **settings)
     clf.fit(X, y)
     # Counting the operations and finding the size of the embedding come before, in eval mode.
     assert {dtype for training, dtype in seen if training} == {torch.bfloat16}
@@ -67,7 +67,7 @@ def test_volumes_in_bf16():
     images = maps + 0.2 * np.random.default_rng(0).standard_normal(maps.shape)
     settings = {"pretrain_epochs": 8, "max_iter": 1, "patches_per_epoch": 16, "patch_size": 24}
     seg = SSLDECSegmenter(
-        device="cpu", random_state=0, precision="bf16", module__width=0.05, min_batches=1, **settings
+        device="cpu", random_state=0, net__precision="bf16", module__width=0.05, min_batches=1, **settings
     )
     seg.fit(images, [maps[0], None])
     seen = watch(seg.nets_[0])
@@ -76,5 +76,5 @@ def test_volumes_in_bf16():
 
 
 def test_other_precisions_are_refused(moons):
-    with pytest.raises(ValueError, match="'precision' parameter"):
-        SSLDECClassifier(precision="float16").fit(*moons[:2])
+    with pytest.raises(ValueError, match="'net__precision' parameter"):
+        SSLDECClassifier(net__precision="float16").fit(*moons[:2])

@@ -34,7 +34,7 @@ SSLDECNet.augmented_batch = lambda self, X, t: shares.append(len(X)) or augmente
 
 X, truth = make_moons(1200, noise=0.1, random_state=0)
 y = mask_labels(truth, 8, random_state=0)
-common = {"device": "cpu", "random_state": 0, "data_parallel": together}
+common = {"device": "cpu", "random_state": 0, "net__data_parallel": together}
 # Without noise, what is random within a batch does not tell the processes from one.
 exact = {"augment": None, "pretrain_epochs": 20, "max_iter": 4, "lr": 1e-3, "pretrain_lr": 1e-3}
 clf = SSLDECClassifier(**common, **exact, module__hidden_units=(16, 16), class_prior=[0.4, 0.6])
@@ -52,7 +52,7 @@ maps[:, 6:18, 6:18] = 1
 images = maps + 0.2 * np.random.default_rng(0).standard_normal(maps.shape)
 seg = SSLDECSegmenter(
     **common, augment=None, pretrain_epochs=4, max_iter=1, patches_per_epoch=8, patch_size=24, min_batches=1,
-    module__width=0.1, module__dropout=0.0, ema_decay=0.0, lr=1e-3, pretrain_lr=1e-3,
+    module__width=0.1, module__dropout=0.0, net__ema_decay=0.0, lr=1e-3, pretrain_lr=1e-3,
 )
 seg.fit(images, [maps[0], maps[1], None, None])
 results["volumes"] = seg.score(images, maps)
@@ -99,7 +99,7 @@ class Two(Processes):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_shares_of_a_batch_make_up_its_mean_loss(weighted):
-    values = torch.tensor([1.0, 2, 4, 8, 16, 32, 64])  # five of its own, and an escort of two
+    values = torch.tensor([1.0, 2, 4, 8, 16, 32, 64])  # five of its own, and an labeled_rows of two
     weight = torch.tensor([1.0, 1, 0, 1, 1, 3, 2]) if weighted else None
     batch = values[:, None], Targets(values[:, None], weight, 5)
     whole = values.mean() if weight is None else (weight * values).sum() / weight.sum()
@@ -122,6 +122,6 @@ def test_a_small_batch_is_taken_by_all():
 
 def test_without_processes_it_is_an_error(moons):
     with pytest.raises(ValueError, match=r"start the script by torchrun.*init_process_group"):
-        SSLDECClassifier(data_parallel=True).fit(*moons[:2])
-    with pytest.raises(ValueError, match="data_parallel has no meaning for PiModelClassifier"):
-        PiModelClassifier(data_parallel=True).fit(*moons[:2])
+        SSLDECClassifier(net__data_parallel=True).fit(*moons[:2])
+    with pytest.raises(TypeError, match=r"PiModelClassifier\(\) got an unexpected.*'net__data_parallel'"):
+        PiModelClassifier(net__data_parallel=True)

@@ -21,7 +21,13 @@ from sklearn_ssldec.model_selection import compare_with_supervised
 from sklearn_ssldec.persistence import load, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fits of a moment
-QUICK = {"device": "cpu", "random_state": 0, "max_iter": 2, "pretrain_epochs": 5, "max_labeled_epochs": 2}
+QUICK = {
+    "device": "cpu",
+    "random_state": 0,
+    "max_iter": 2,
+    "pretrain_epochs": 5,
+    "cycle__max_labeled_epochs": 2,
+}
 SMALL = {**QUICK, "module__hidden_units": (8,)}
 
 

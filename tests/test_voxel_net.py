@@ -11,7 +11,7 @@ from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomI
 from sklearn_ssldec.clustering import OneHot
 
 
-def rows(y, n_classes=2, index=None, escort=False, **kwargs):
+def rows(y, n_classes=2, index=None, labeled_rows=False, **kwargs):
     """Patches of 5x5 with targets of 3x3 of an image whose values are the voxels' positions."""
     image = torch.arange(48.0).reshape(1, 6, 8)
     settings = {"n_patches": 10, "patch_size": (5, 5), "margin": (1, 1), "balance": 0.0}
@@ -52,7 +52,7 @@ def test_escort_joins_each_batch_with_its_weight():
     y = np.zeros((6, 8), dtype=int)
     y[:, 4:] = 1
     own, other = rows(y), rows(y, index=torch.tensor([27]))
-    own.escort, own.escort_weight = other, 0.5
+    own.labeled_rows, own.labeled_weight = other, 0.5
     for X, targets in PatchBatches(own, batch_size=4):
         assert targets.n_own == len(X) // 2
         assert (X[targets.n_own :, 0, 2, 2] == 27).all()

@@ -66,7 +66,7 @@ def test_step(module, hard):
     X = torch.empty(40, *shape, device="meta")
     Y = OneHot(torch.zeros(40, dtype=torch.int64, device="meta"), n_classes=3)
     rows = SoftTargetRows(X, Y if hard else torch.empty(40, 3, device="meta"), None)
-    rows.escort = SoftTargetRows(X, Y, torch.arange(5, device="meta"))
+    rows.labeled_rows = SoftTargetRows(X, Y, torch.arange(5, device="meta"))
     batches = iter(TensorSlices(rows, batch_size=8))
     net.train_step(next(batches))  # the order, and the optimizer's state
     with Waits() as waits:

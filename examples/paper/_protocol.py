@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 import warnings
@@ -85,8 +86,13 @@ def prepare(
 
 
 def _taken_by(network: type, parameters: dict[str, object]) -> dict[str, object]:
-    unused = getattr(network, "unused_parameters", ())
-    return {name: value for name, value in parameters.items() if name not in unused}
+    """Return the parameters that a method has; the others are another's."""
+    taken = {}
+    for name, value in parameters.items():
+        with contextlib.suppress(TypeError):
+            network(**{name: value})
+            taken[name] = value
+    return taken
 
 
 def run_one(estimator: BaseEstimator, load: Callable[[int], Draw], draw: int) -> dict[str, float]:

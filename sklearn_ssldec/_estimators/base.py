@@ -1,108 +1,124 @@
-"""What the estimators share: parameters and their constraints, and fitting the networks of an ensemble."""
+"""What the estimators share: their parameters, and how these become the description of a fit."""
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import fields
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.parallel import Parallel, delayed
-from torch import Tensor, nn
-from tqdm.auto import tqdm
+from torch import nn
 
+from sklearn_ssldec._compat import Interval, StrOptions, validate_parameter_constraints
 from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
-from sklearn_ssldec._samples.placing import resolve_device
-from sklearn_ssldec._training.checkpoint import Checkpoint, describe_call, open_folder
-from sklearn_ssldec._training.distributed import Processes, check_processes, first_alone, same_for_all
-from sklearn_ssldec._training.interrupt import on_interrupt
+from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
+from sklearn_ssldec._estimators.task import Method, Task
+from sklearn_ssldec._samples.sources import Rows, Scans
+from sklearn_ssldec._training.callbacks import check_callbacks
+from sklearn_ssldec._training.checkpoint import describe_call
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec._training.seeds import seeded
-from sklearn_ssldec._training.threads import count_operations
-from sklearn_ssldec.algorithm import Outcome, Settings, ssldec
-from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
+from sklearn_ssldec.algorithm import Outcome, Settings
+from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.labels import EncodedLabels
-from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
-# Parameters of these parts are passed through, as skorch does: module__dropout=0.2, optimizer__betas=...
-ROUTED_PREFIXES = ("module__", "optimizer__", "callbacks__")
+AUTO = StrOptions({"auto"})
+
+# Of all parameters that any estimator has.
+CONSTRAINTS: dict[str, list] = {
+    "module": [AUTO, type, nn.Module, callable],
+    "alpha": [AUTO, Interval(Real, 0, None, closed="neither")],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "pretrain_epochs": [AUTO, Interval(Integral, 0, None, closed="left")],
+    "max_iter": [AUTO, Interval(Integral, 0, None, closed="left")],
+    "tol": [Interval(Real, 0, 1, closed="both")],
+    "labeled_threshold": [Interval(Real, 0, 1, closed="both")],
+    "balance": [Interval(Real, 0, 1, closed="both"), None],
+    "class_prior": [StrOptions({"labeled"}), "array-like", dict, None],
+    "augment": [AUTO, callable, None],
+    "optimizer": [callable],
+    "pretrain_lr": [AUTO, Interval(Real, 0, None, closed="neither"), tuple],
+    "lr": [AUTO, Interval(Real, 0, None, closed="neither"), tuple],
+    "batch_size": [AUTO, Interval(Integral, 2, None, closed="left")],
+    "min_batches": [Interval(Integral, 1, None, closed="left")],
+    "patch_size": [AUTO, Integral, tuple, list],
+    "patches_per_epoch": [Interval(Integral, 1, None, closed="left")],
+    "input_shape": [tuple, list, None],
+    "unlabeled_label": [Integral, str, None],
+    "ignore_label": [Integral, None],
+    "device": [str, torch.device],
+    "checkpoint_dir": [str, os.PathLike, None],
+    "callbacks": [list, StrOptions({"disable"}), None],
+    "n_jobs": [Integral, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+# Parameters of parts that are passed through under any name, as in skorch: module__dropout=0.2 ...
+FREE_PARTS = ("module__", "optimizer__", "callbacks__")
+# ... and those of parts whose parameters are known.
+PART_CONSTRAINTS: dict[str, list] = {
+    "head__spread": [Interval(Real, 0, None, closed="neither"), None],
+    "cycle__n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "cycle__max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
+    "cycle__labeled_weight": [Interval(Real, 0, None, closed="left")],
+    "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
+    "cycle__frequency": [StrOptions({"soft", "hard"})],
+    "net__ema_decay": [Interval(Real, 0, 1, closed="left")],
+    "net__precision": [StrOptions({"float32", "bf16"})],
+    "net__data_parallel": ["boolean"],
+    "net__tile_size": [AUTO, Interval(Integral, 1, None, closed="left")],
+    "net__scaling": [StrOptions({"volume"}), None],
+}
 
 
 class BaseSSLDEC(BaseEstimator):
-    """Parameters, validation and training common to the classifier and the segmenter."""
+    """Parameters and training common to all estimators.
 
-    _parameter_constraints: ClassVar[dict] = {
-        "module": [StrOptions({"auto"}), type, nn.Module, callable],
-        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "center_spread": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), None],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "pretrain_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "tol": [Interval(Real, 0, 1, closed="both")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "labeled_threshold": [Interval(Real, 0, 1, closed="both")],
-        "max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
-        "labeled_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "balance": [Interval(Real, 0, 1, closed="both"), None],
-        "class_prior": [StrOptions({"labeled"}), "array-like", None],
-        "augment": [StrOptions({"auto"}), callable, None],
-        "optimizer": [callable],
-        "pretrain_lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), tuple],
-        "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"), tuple],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-        "min_batches": [Interval(Integral, 1, None, closed="left")],
-        "target_views": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "ema_decay": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-        "input_shape": [tuple, list, None],
-        "unlabeled_label": [Integral, str, None],
-        "device": [str, torch.device],
-        "precision": [StrOptions({"float32", "bf16"})],
-        "data_parallel": ["boolean"],
-        "on_divergence": [StrOptions({"warn", "raise"})],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
-        "callbacks": [list, StrOptions({"disable"}), None],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    A subclass lists its parameters in the signature of ``__init__``, which only assigns them; `_parts` lists
+    those of parts that it takes besides.
+    """
 
+    _parameter_constraints: ClassVar[dict[str, list]]
+    _constraints: ClassVar[dict[str, list]] = CONSTRAINTS
+    _parts: ClassVar[tuple[str, ...]] = ()
     _kwargs: dict[str, Any]
 
-    # Parameters passed through -----------------------------------------------------------------------------
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the constraints of the parameters that the signature names."""
+        super().__init_subclass__(**kwargs)
+        cls._parameter_constraints = {name: cls._constraints[name] for name in cls._get_param_names()}
 
-    def _routed(self, prefix: str) -> dict[str, Any]:
-        """Return the parameters passed through to the part `prefix`, without the prefix."""
-        return {
-            name.removeprefix(prefix): value
-            for name, value in self._kwargs.items()
-            if name.startswith(prefix)
-        }
+    @classmethod
+    def _checked(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return keyword arguments that are parameters of parts.
 
-    def _check_kwargs(self) -> None:
-        for name in self._kwargs:
-            if not name.startswith(ROUTED_PREFIXES):
-                close = difflib.get_close_matches(name, self._get_param_names(), n=1)
+        Raises
+        ------
+        TypeError
+            If one is not, as Python does for a function's unknown arguments.
+        """
+        for name in kwargs:
+            if not name.startswith(FREE_PARTS) and name not in cls._parts:
+                known = [*cls._get_param_names(), *cls._parts]
+                close = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
+                parts = ", ".join([f"{part}*" for part in FREE_PARTS] + list(cls._parts))
                 raise TypeError(
-                    f"{type(self).__name__}() got an unexpected keyword argument {name!r}.{hint} Besides its "
-                    f"own parameters it takes those that begin with {', '.join(ROUTED_PREFIXES)}."
+                    f"{cls.__name__}() got an unexpected keyword argument {name!r}.{hint} Besides its own "
+                    f"parameters it takes {parts}."
                 )
+        return kwargs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, those passed through to the network's parts included.
+        """Get the parameters, including those of parts that were set.
 
         Parameters
         ----------
@@ -117,7 +133,7 @@ class BaseSSLDEC(BaseEstimator):
         return {**super().get_params(deep=deep), **self._kwargs}
 
     def set_params(self, **params: Any) -> BaseSSLDEC:
-        """Set parameters, ``module__*``, ``optimizer__*`` and ``callbacks__*`` included.
+        """Set parameters, including those of parts, such as ``module__dropout``.
 
         Parameters
         ----------
@@ -131,208 +147,113 @@ class BaseSSLDEC(BaseEstimator):
         """
         own = {}
         for name, value in params.items():
-            if name in self._kwargs or name.startswith(ROUTED_PREFIXES):
+            if name in self._kwargs or name.startswith(FREE_PARTS) or name in self._parts:
                 self._kwargs = {**self._kwargs, name: value}
             else:
                 own[name] = value
         super().set_params(**own)
         return self
 
-    # What the baselines replace -----------------------------------------------------------------------------
+    def _validate_params(self) -> None:
+        """Validate the parameters, those of parts too."""
+        super()._validate_params()
+        validate_parameter_constraints(PART_CONSTRAINTS, self._kwargs, caller_name=type(self).__name__)
 
-    _net_class: ClassVar[type[SSLDECNet]] = SSLDECNet
-    _voxelwise: ClassVar[bool] = False
-
-    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha_, spread=self.center_spread_)
-
-    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return partial(target_distribution, prior=prior)
-
-    def _changed_settings(self) -> dict[str, Any]:
-        """Return the settings of Algorithm 1 that are not the user's to choose."""
-        return {}
-
-    # What the kinds of samples differ in -------------------------------------------------------------------
-
-    def _choose_auto(self, X: Any) -> Auto:
-        """Return what parameters are where they are "auto"."""
-        raise NotImplementedError
-
-    def _place(self, X: Any, device: torch.device) -> tuple[Any, Tensor]:
-        """Return what the net trains on, and two samples as the network takes them."""
-        raise NotImplementedError
-
-    def _net_parameters(self, network: EmbeddingNetwork, samples: Any, two: Tensor) -> dict[str, Any]:
-        """Return parameters of the net that others have not."""
-        return {}
-
-    # Fitting ----------------------------------------------------------------------------------------------
-
-    def _fit_members(self, X: Any, labels: EncodedLabels) -> list[tuple[SSLDECNet, Outcome]]:
-        """Train `n_estimators` networks from different seeds (section IV-A)."""
-        auto = self._choose_auto(X)
-        self.alpha_ = auto.alpha if isinstance(self.alpha, str) else self.alpha
-        spread = self.center_spread
-        self.center_spread_ = auto.center_spread if isinstance(spread, str) else spread
-        chosen = {
-            name: auto.training[name] if isinstance(value := getattr(self, name), str) else value
-            for name in {"max_iter", "labeled_weight", "target_views", *auto.training}
+    def _of_part(self, part: str) -> dict[str, Any]:
+        """Return the parameters of a part that were set, without its prefix."""
+        prefix = f"{part}__"
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self._kwargs.items()
+            if name.startswith(prefix)
         }
-        of_net = {name: chosen.pop(name) for name in ("batch_size", "ema_decay")}
-        chosen["pretrain_lr"] = check_learning_rate("pretrain_lr", chosen["pretrain_lr"])
-        chosen["lr"] = check_learning_rate("lr", chosen["lr"])
-        prior = check_class_prior(self.class_prior, labels.codes, len(labels.classes))
-        n_epochs = self.pretrain_epochs
-        if isinstance(n_epochs, str):
-            n_epochs = pretrain_epochs(int(labels.labeled.sum()), of_net["batch_size"], auto.pretrain_batches)
-        settings = Settings(
-            pretrain_epochs=n_epochs,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            labeled_threshold=self.labeled_threshold,
-            max_labeled_epochs=self.max_labeled_epochs,
-            balance=self.balance,
-            min_batches=self.min_batches,
-            on_divergence=self.on_divergence,
-            **chosen,
-        )
-        settings = replace(settings, **self._changed_settings())
-        if self.augment is None:  # all views would be the same
-            settings = replace(settings, target_views=0)
-        if labels.labeled.all():
-            settings = replace(settings, max_iter=0)
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators).tolist()
-        paths: list[Path | None] = [None] * len(seeds)
-        if self.data_parallel:
-            check_processes()
-            seeds = same_for_all(seeds)
+
+    def _method(self) -> Method:
+        """Return the method; it may ask for fitted attributes that `_choose` sets."""
+        raise NotImplementedError
+
+    def _choose(self, auto: Auto) -> None:
+        """Set the fitted attributes of parameters that may be "auto", for the head."""
+
+    def _fit_networks(
+        self, samples: Rows | Scans, labels: EncodedLabels, auto: Auto, **data: Any
+    ) -> tuple[Settings, list[Outcome]]:
+        """Train the networks, and store what is told alike of samples and of voxels.
+
+        `data` is what `fit` was called with, by which checkpoints are known.
+        """
+        check_callbacks(self.callbacks)
+        self._choose(auto)
+        task = self._task(samples, labels, auto)
+        random_state = check_random_state(self.random_state)
+        seeds = random_state.randint(2**31 - 1, size=self.n_estimators).tolist()
+        checkpoints = None
         if self.checkpoint_dir is not None:
-            call = describe_call(self.get_params(deep=False), X=X, y=[labels.codes, labels.classes.tolist()])
-            with first_alone() if self.data_parallel else nullcontext():
-                seeds = open_folder(self.checkpoint_dir, call, seeds, any_seeds=self.random_state is None)
-            paths = [Path(self.checkpoint_dir) / f"network_{i}.safetensors" for i in range(len(seeds))]
-        arguments = [
-            (X, labels, settings, prior, auto, of_net, seed, path)
-            for seed, path in zip(seeds, paths, strict=True)
-        ]
-        if effective_n_jobs(self.n_jobs) > 1 and not self.data_parallel:
-            return Parallel(n_jobs=self.n_jobs)(delayed(self._fit_member)(*each) for each in arguments)
-        members = []
-        for each in arguments:
-            members.append(self._fit_member(*each))
-            if members[-1][1].termination_condition == "interrupted":
-                break
-        return members
+            call = describe_call(self.get_params(deep=False), **data)
+            checkpoints = Checkpoints(self.checkpoint_dir, call, any_seeds=self.random_state is None)
+        members = train_ensemble(task, seeds, checkpoints, self.n_jobs)
+        outcomes = [member.outcome for member in members]
+        self._store([member.net for member in members], outcomes, labels)
+        return task.settings, outcomes
 
-    def _fit_member(
-        self,
-        X: Any,
-        labels: EncodedLabels,
-        settings: Settings,
-        prior: np.ndarray | None,
-        auto: Auto,
-        of_net: dict[str, Any],
-        seed: int,
-        path: Path | None,
-    ) -> tuple[SSLDECNet, Outcome]:
-        device = resolve_device(self.device)
-        generator = torch.Generator().manual_seed(seed)
-        # Made here, for each network, since a baseline's target may remember the past.
-        target = self._make_target(None if prior is None else torch.from_numpy(prior).float())
-        settings = replace(settings, target=target)
-        with (
-            seeded(seed, device),
-            tqdm(total=settings.max_iter, desc="pre-training", unit="iter", disable=not self.verbose) as bar,
-        ):
-            net, samples = self._make_net(X, labels, settings, auto, of_net, generator, device)
-            y = torch.from_numpy(labels.codes).to(device)
-            net.notify("on_train_begin", X=samples, y=y)
-            if self.data_parallel:
-                net.processes_ = Processes(net.module_, seed)
-            checkpoint = earlier = None
-            if path is not None:
-                checkpoint = Checkpoint(path, self.checkpoint_every, net, generator, target)
-                earlier = checkpoint.restore()
+    @property
+    def estimators_(self) -> list[BaseSSLDEC]:
+        """One fitted estimator for each network of the ensemble, for query by committee and the like.
 
-            def report(outcome: Outcome) -> None:
-                if checkpoint is not None:
-                    checkpoint.save(outcome)
-                record = outcome.history[-1]
-                bar.set_description("SSLDEC", refresh=False)
-                bar.set_postfix(
-                    labeled_accuracy=f"{record['labeled_accuracy']:.3f}",
-                    share_changed=f"{record['share_changed']:.4f}",
-                    refresh=False,
-                )
-                bar.update(outcome.n_iter - bar.n)
+        They share the networks with this estimator, and have no attributes about the training samples.
+        """
+        if not hasattr(self, "nets_"):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return [self._of_network(i) for i in range(len(self.nets_))]
 
-            # Of several processes, one alone must not stop: the others would wait for it.
-            patience = nullcontext() if self.data_parallel else on_interrupt(net.interrupt)
-            with net.threads(), patience:
-                outcome = ssldec(
-                    net,
-                    samples,
-                    y,
-                    len(labels.classes),
-                    settings,
-                    generator=generator,
-                    report=report,
-                    outcome=earlier,
-                )
-            if checkpoint is not None and outcome.termination_condition in ("tol", "max_iter"):
-                checkpoint.save(outcome, whatever=True)
-            net.processes_ = None
-            net.notify("on_train_end", X=samples, y=y)
-        net.keep_average()
-        # The net would keep a second reference, which a pickle made on a GPU could not bring to a CPU.
-        net.module = EmbeddingNetwork
-        outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
-        return net, outcome
+    def _of_network(self, i: int) -> BaseSSLDEC:
+        one = copy.copy(self)
+        one.set_params(n_estimators=1)
+        for name in ("transduction_", "supervised_transduction_", "label_distributions_"):
+            one.__dict__.pop(name, None)
+        one.nets_ = [self.nets_[i]]
+        one.history_ = [{**record, "estimator": 0} for record in self.history_ if record["estimator"] == i]
+        one.n_iter_ = one.history_[-1]["iteration"]
+        if hasattr(self, "cluster_centers_") and len(self.nets_) > 1:
+            one.cluster_centers_ = self.cluster_centers_[i]
+        if hasattr(self, "_n_features_out"):
+            one._n_features_out = one.nets_[0].module_.head.n_features
+        return one
 
-    def _make_net(
-        self,
-        X: Any,
-        labels: EncodedLabels,
-        settings: Settings,
-        auto: Auto,
-        of_net: dict[str, Any],
-        generator: torch.Generator,
-        device: torch.device,
-    ) -> tuple[SSLDECNet, Any]:
-        """Return an untrained net, and the samples as it takes them."""
-        samples, two = self._place(X, device)
+    def _task(self, samples: Rows | Scans, labels: EncodedLabels, auto: Auto) -> Task:
+        """Describe the fit."""
+        params, method = self.get_params(deep=False), self._method()
+        net_params = {**auto.net, **self._of_part("net")}
+        net_params.pop("scaling", None)  # that of the samples
+        data_parallel = net_params.pop("data_parallel", False)
+        if not isinstance(self.batch_size, str):
+            net_params["batch_size"] = self.batch_size
+        prior = check_class_prior(params.get("class_prior"), labels.codes, labels.classes)
         is_auto = isinstance(self.module, str)
-        n_classes = len(labels.classes)
-        network = build_network(
-            auto.module if is_auto else self.module,
-            {**(auto.module_kwargs if is_auto else {}), **self._routed("module__")},
-            two,
-            n_classes,
-            partial(self._make_head, n_classes=n_classes),
-            voxelwise=self._voxelwise,
+        return Task(
+            samples=samples,
+            labels=labels,
+            method=method,
+            module=auto.module if is_auto else self.module,
+            module_params={**(auto.module_kwargs if is_auto else {}), **self._of_part("module")},
+            settings=make_settings(
+                {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
+            ),
+            prior=None if prior is None else torch.from_numpy(prior).float(),
+            net_params={
+                **net_params,
+                "augment": auto.augment if isinstance(self.augment, str) else self.augment,
+                "optimizer": self.optimizer,
+                "callbacks": self.callbacks,
+                **{k: v for k, v in self._kwargs.items() if k.startswith(("optimizer__", "callbacks__"))},
+            },
+            device=auto.device,
+            data_parallel=data_parallel,
+            verbose=self.verbose,
         )
-        net = self._net_class(
-            network,
-            augment=auto.augment if isinstance(self.augment, str) else self.augment,
-            n_operations=count_operations(network, two),
-            optimizer=self.optimizer,
-            lr=settings.pretrain_lr[0],
-            callbacks=clone(self.callbacks, safe=False),
-            device=device,
-            precision=self.precision,
-            verbose=0,
-            iterator_train__generator=generator,
-            **of_net,
-            **self._net_parameters(network, samples, two),
-            **{name: v for name, v in self._kwargs.items() if not name.startswith("module__")},
-        )
-        return net.initialize(), samples
 
-    def _store_outcomes(self, members: list[tuple[SSLDECNet, Outcome]], labels: EncodedLabels) -> None:
-        """Store what is told alike of samples and of voxels."""
-        self.nets_ = [net for net, _ in members]
-        outcomes = [outcome for _, outcome in members]
+    def _store(self, nets: list[SSLDECNet], outcomes: list[Outcome], labels: EncodedLabels) -> None:
+        self.nets_ = nets
         heads = [net.module_.head for net in self.nets_]
         if all(isinstance(head, ClusteringLayer) for head in heads):
             centers = [head.centers.detach().cpu().numpy() for head in heads]
@@ -346,6 +267,43 @@ class BaseSSLDEC(BaseEstimator):
         conditions = {outcome.termination_condition for outcome in outcomes}
         worst_first = ("interrupted", "diverged", "max_iter", "tol", "supervised")
         self.termination_condition_ = next(name for name in worst_first if name in conditions)
+
+
+def make_settings(
+    params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels, batch_size: int
+) -> Settings:
+    """Return the numbers of Algorithm 1: the method's, or else the user's, or else the defaults.
+
+    Parameters
+    ----------
+    params : dict
+        The user's, "auto" for a default.
+    auto : Auto
+        The defaults.
+    method : Method
+        The method.
+    labels : EncodedLabels
+        The labels.
+    batch_size : int
+        Samples a batch.
+    """
+    names = {each.name for each in fields(Settings)} - {"target"}
+    own = {
+        name: value
+        for name, value in params.items()
+        if name in names and not (isinstance(value, str) and value == "auto")
+    }
+    chosen = {**auto.cycle, **method.defaults, **own, **method.fixed}
+    for name in ("pretrain_lr", "lr"):
+        chosen[name] = check_learning_rate(name, chosen[name])
+    if "pretrain_epochs" not in chosen:
+        n_labeled = int(labels.labeled.sum())
+        chosen["pretrain_epochs"] = pretrain_epochs(n_labeled, batch_size, auto.pretrain_batches)
+    if params["augment"] is None:  # all views would be the same
+        chosen["target_views"] = 0
+    if labels.labeled.all():
+        chosen["max_iter"] = 0
+    return Settings(**{name: value for name, value in chosen.items() if name in names})
 
 
 def check_learning_rate(name: str, value: Any) -> tuple[float, float]:
@@ -369,32 +327,43 @@ def check_learning_rate(name: str, value: Any) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def check_class_prior(class_prior: Any, codes: np.ndarray, n_classes: int) -> np.ndarray | None:
+def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
     """Return the prior of each class as an array that sums to 1, or None for the uniform one.
 
     Parameters
     ----------
-    class_prior : {"labeled"}, array-like of shape (n_classes,) or None
+    class_prior : {"labeled"}, dict of class to share, array-like of shape (n_classes,) or None
         As given by the user; "labeled" takes the shares of the labeled samples.
     codes : ndarray of shape (n_samples,)
         Encoded labels, -1 where there is none.
-    n_classes : int
-        Number of classes.
+    classes : ndarray of shape (n_classes,)
+        The classes, sorted.
 
     Raises
     ------
     ValueError
-        If the array is of another length or holds negative, missing or only zero values.
+        If there is no share for a class, or one that is no positive finite number.
     """
     if class_prior is None:
         return None
-    if isinstance(class_prior, str):
-        prior = np.bincount(codes[codes >= 0], minlength=n_classes).astype(float)
-    else:
-        prior = np.asarray(class_prior, dtype=float)
-    if prior.shape != (n_classes,) or not np.isfinite(prior).all() or (prior <= 0).any():
+    shares = class_prior
+    if isinstance(shares, str):
+        shares = np.bincount(codes[codes >= 0], minlength=len(classes))
+    elif isinstance(shares, Mapping):
+        names = classes.tolist()
+        if set(shares) != set(names):
+            raise ValueError(
+                f"class_prior must have a share for each class, {names}, and for no other; got shares for "
+                f"{list(shares)}."
+            )
+        shares = [shares[name] for name in names]
+    try:
+        prior = np.asarray(shares, dtype=float)
+    except (TypeError, ValueError):
+        prior = np.empty(0)
+    if prior.shape != (len(classes),) or not np.isfinite(prior).all() or (prior <= 0).any():
         raise ValueError(
-            f"class_prior must hold a positive share for each of the {n_classes} classes, in the order of "
+            f"class_prior must hold a positive share for each of the {len(classes)} classes, in the order of "
             f"classes_, got {class_prior!r}."
         )
     return prior / prior.sum()

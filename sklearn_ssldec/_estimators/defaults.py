@@ -17,6 +17,16 @@ from sklearn_ssldec.networks import MLP, ConvNet, UNet2D, UNet3D
 # Images with fewer pixels a side have few to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
 
+# Of Algorithm 1, for rows of features and for images.
+ROW_CYCLE = {
+    "tol": 1e-3,
+    "n_iter_no_change": 10,
+    "labeled_threshold": 1.0,
+    "max_labeled_epochs": 100,
+    "balance": 0.1,
+    "min_batches": 8,
+}
+
 
 @dataclass(frozen=True)
 class Auto:
@@ -28,23 +38,29 @@ class Auto:
         The network, and its parameters where ``module__*`` does not set them.
     alpha : float
         Degrees of freedom of eq. 1.
-    center_spread : float or None
-        How far from each other the centroids start.
+    head_spread : float or None
+        Scale of the initial centroids.
     augment : callable
         What training batches go through.
-    training : dict
-        Values of the parameters of training.
+    cycle : dict
+        Numbers of Algorithm 1 (`Settings`), but for ``pretrain_epochs``.
+    net : dict
+        Parameters of the skorch net.
     pretrain_batches : int
         Pre-training takes at least as many epochs as make so many batches.
+    device : torch.device
+        Where the networks are trained.
     """
 
     module: type[nn.Module]
     module_kwargs: dict[str, Any]
     alpha: float
-    center_spread: float | None
+    head_spread: float | None
     augment: Callable[..., Tensor]
-    training: dict[str, Any]
+    cycle: dict[str, Any]
+    net: dict[str, Any]
     pretrain_batches: int
+    device: torch.device
 
 
 def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | None = None) -> Auto:
@@ -65,18 +81,19 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
             module=MLP,
             module_kwargs={},
             alpha=1.0,
-            center_spread=None,
+            head_spread=None,
             augment=GaussianNoise(noise, final_share=0.15 / 0.35),
-            training={
+            cycle={
+                **ROW_CYCLE,
                 "max_iter": 200,
                 "pretrain_lr": (1e-2, 1e-3),
                 "lr": (1e-2, 1e-3),
-                "batch_size": 128,
                 "labeled_weight": 1.0,
-                "ema_decay": 0.0,
                 "target_views": 0,
             },
+            net={"batch_size": 128, "ema_decay": 0.0, "precision": "float32"},
             pretrain_batches=0,
+            device=device,
         )
     small = min(X.shape[2:]) < SMALL_IMAGE
     if device.type == "cuda":
@@ -88,23 +105,24 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
         module_kwargs=module_kwargs,
         # Batch normalisation limits the size of the embedding: with 1, q stays below 0.7 in ten classes.
         alpha=10.0,
-        center_spread=2.0,
+        head_spread=2.0,
         augment=RandomAffine(degrees=15, scale=0.15, shear=0.15, shift=0.12),
-        training={
+        cycle={
+            **ROW_CYCLE,
             "max_iter": max(12, math.ceil(1500 / math.ceil(len(X) / 32))),
             "pretrain_lr": (3e-3, 3e-4),
             "lr": (1e-3, 1e-4),
-            "batch_size": 32,
             "labeled_weight": 0.0,
-            "ema_decay": 0.99,
             "target_views": 4,
         },
+        net={"batch_size": 32, "ema_decay": 0.99, "precision": "float32"},
         pretrain_batches=1000 if small else 2000,
+        device=device,
     )
 
 
 def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
-    """Return the defaults for volumes of so many axes.
+    """Return the defaults for volumes in two or three dimensions.
 
     Parameters
     ----------
@@ -119,19 +137,29 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
         module=UNet3D if n_dims == 3 else UNet2D,
         module_kwargs={} if on_gpu else {"width": 0.25},
         alpha=10.0,
-        center_spread=2.0,
+        head_spread=2.0,
         augment=Compose(
             RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0),
             RandomIntensity(0.2, 0.2),
             GaussianNoise(0.1),
         ),
-        training={
+        cycle={
             "pretrain_lr": (3e-3, 3e-4),
             "lr": (2e-3, 2e-4),
-            "batch_size": 2,
-            "ema_decay": 0.99,
+            "max_iter": 6,
+            "tol": 1e-3,
+            "n_iter_no_change": 3,
+            "labeled_threshold": 0.8,
+            "max_labeled_epochs": 1,
+            "labeled_weight": 1.0,
+            "min_batches": 64,
+            "target_views": 0,
+            "balance": None,  # that of a segmenter is its patches'
+            "class_mean": True,
         },
+        net={"batch_size": 2, "ema_decay": 0.99, "precision": "float32", "tile_size": "auto"},
         pretrain_batches=0,
+        device=device,
     )
 
 

@@ -1,14 +1,14 @@
-"""What is told of the outcomes of training: warnings, and what the networks predict together."""
+"""What becomes of the outcomes of training: warnings, and what the networks predict together."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_ssldec.algorithm import Outcome
+from sklearn_ssldec._warnings import warn
+from sklearn_ssldec.algorithm import Outcome, Settings
 from sklearn_ssldec.clustering import hard_assignment
 
 EARLY_ENDS = {
@@ -20,18 +20,12 @@ EARLY_ENDS = {
         "Training diverged after {n_iter} iterations: the loss or the predictions became infinite or NaN. "
         "The network is as it was before. Likely causes: a learning rate (lr) that is too high; features of "
         "very different scales (StandardScaler); a module or an augmentation of your own that divides by 0 "
-        "or takes the logarithm of 0. on_divergence='raise' makes this an error."
+        "or takes the logarithm of 0. warnings.simplefilter('error', ConvergenceWarning) makes this an error."
     ),
 }
 
 
-def warn_of_outcomes(
-    outcomes: Sequence[Outcome],
-    classes: np.ndarray,
-    labeled_threshold: float,
-    max_labeled_epochs: int,
-    stacklevel: int,
-) -> None:
+def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings: Settings) -> None:
     """Warn of training that ended early, of labels that were not learned, and of classes that are missing.
 
     Parameters
@@ -40,35 +34,30 @@ def warn_of_outcomes(
         One a network.
     classes : ndarray of shape (n_classes,)
         Class labels.
-    labeled_threshold, max_labeled_epochs : float, int
-        The estimator's.
-    stacklevel : int
-        Whose line the warnings name.
+    settings : Settings
+        The numbers of Algorithm 1.
     """
     for outcome in outcomes:
         if message := EARLY_ENDS.get(outcome.termination_condition):
-            warnings.warn(
-                message.format(n_iter=outcome.n_iter), ConvergenceWarning, stacklevel=stacklevel + 1
-            )
+            warn(message.format(n_iter=outcome.n_iter), ConvergenceWarning)
     last = [outcome.history[-1]["labeled_accuracy"] for outcome in outcomes if outcome.n_iter > 0]
-    if last and min(last) < labeled_threshold:
-        warnings.warn(
+    if last and min(last) < settings.labeled_threshold:
+        warn(
             f"Training on the labeled samples ended at an accuracy of {min(last):.3f}, below "
-            f"labeled_threshold={labeled_threshold}, after max_labeled_epochs={max_labeled_epochs} epochs of "
-            "the last iteration. If some labels may be wrong, lower labeled_threshold; otherwise raise "
-            "max_labeled_epochs or lr.",
+            f"labeled_threshold={settings.labeled_threshold}, after "
+            f"cycle__max_labeled_epochs={settings.max_labeled_epochs} epochs of the last iteration. If "
+            "some labels may be wrong, lower labeled_threshold; otherwise raise "
+            "cycle__max_labeled_epochs or lr.",
             ConvergenceWarning,
-            stacklevel=stacklevel + 1,
         )
     for outcome in outcomes:
         absent = np.setdiff1d(np.arange(len(classes)), hard_assignment(outcome.Q).numpy())
         if len(absent):
             names = ", ".join(map(repr, classes[absent].tolist()))
-            warnings.warn(
+            warn(
                 f"No sample is predicted to be of class {names}, although there are labels of it. Label more "
-                "samples of it, or raise max_labeled_epochs or labeled_weight.",
+                "samples of it, or raise cycle__max_labeled_epochs or cycle__labeled_weight.",
                 ConvergenceWarning,
-                stacklevel=stacklevel + 1,
             )
 
 

@@ -1,121 +1,172 @@
-"""What voxels differ in from rows: parameters, and how they are placed, trained on and predicted."""
+"""Segmenters of volumes: fitting and predicting, whatever the method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from sklearn_ssldec._estimators.base import BaseSSLDEC
-from sklearn_ssldec._estimators.defaults import Auto, choose_auto_voxels
-from sklearn_ssldec._estimators.ensemble import mean_probabilities
+from sklearn_ssldec._compat import Interval, fit_context
+from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC
+from sklearn_ssldec._estimators.defaults import choose_auto_voxels
+from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
 from sklearn_ssldec._samples.patches import as_patch_size
-from sklearn_ssldec._samples.placing import place, resolve_device
-from sklearn_ssldec._samples.volumes import as_volumes, is_collection, statistics
-from sklearn_ssldec._samples.voxels import Volumes
-from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec._training.voxel_net import VoxelNet
-from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
-from sklearn_ssldec.networks.embedding import EmbeddingNetwork
+from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
+from sklearn_ssldec._samples.volumes import (
+    as_label_maps,
+    as_volumes,
+    check_shapes,
+    encode_label_maps,
+    is_collection,
+)
+from sklearn_ssldec._warnings import warn
+from sklearn_ssldec.clustering import hard_assignment
+from sklearn_ssldec.metrics import dice_score
 
 
-class BaseVoxelwise(BaseSSLDEC):
-    """A `BaseSSLDEC` whose samples are the voxels of volumes."""
+class BaseSegmenter(BaseSSLDEC):
+    """A segmenter, whose samples are the voxels of volumes."""
 
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseSSLDEC._parameter_constraints,
+    _constraints: ClassVar[dict[str, list]] = {
+        **CONSTRAINTS,
+        "alpha": [Interval(Real, 0, None, closed="neither")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "labeled_weight": [Interval(Real, 0, None, closed="left")],
         "balance": [Interval(Real, 0, 1, closed="both")],
-        "frequency": [StrOptions({"soft", "hard"})],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "target_views": [Interval(Integral, 0, None, closed="left")],
-        "patch_size": [StrOptions({"auto"}), Integral, tuple, list],
-        "patches_per_epoch": [Interval(Integral, 1, None, closed="left")],
-        "tile_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "scaling": [StrOptions({"volume"}), None],
+        "batch_size": [AUTO, Interval(Integral, 1, None, closed="left")],
         "unlabeled_label": [Integral],
-        "ignore_label": [Integral, None],
     }
 
-    _net_class: ClassVar[type[SSLDECNet]] = VoxelNet
-    _voxelwise: ClassVar[bool] = True
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any) -> BaseSegmenter:
+        r"""Fit to volumes of which some voxels are labeled.
 
-    def _choose_auto(self, X: Any) -> Auto:
-        return choose_auto_voxels(self.n_dims_, resolve_device(self.device))
+        Parameters
+        ----------
+        X : array-like of shape (n, \*spatial) or (n, n_channels, \*spatial), or sequence of such volumes
+            Volumes; in a sequence their spatial shapes may differ. Computed in float32.
+        y : array-like of int, of shape (n, \*spatial), or sequence of (label map or None)
+            Label maps, with `unlabeled_label` where there is no label; None for a volume without any.
 
-    def _make_head(self, n_features: int, n_classes: int) -> nn.Module:
-        return ClusteringLayer(n_classes, n_features, self.alpha_, axis=1, spread=self.center_spread_)
+        Returns
+        -------
+        self : object
+            The fitted segmenter.
 
-    def _make_target(self, prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return partial(target_distribution, prior=prior, frequency=self.frequency)
+        Raises
+        ------
+        ValueError
+            If shapes do not agree, a volume is smaller than what the network sees of it for one voxel, no
+            voxel is labeled, there are labels of one class only or a single one of a class, labels are
+            negative, X has values that are not finite, or a parameter is out of its range.
+        TypeError
+            If labels are not integers, or volumes not real numbers.
+        """
+        maps = as_label_maps(y, len(is_collection(X)))
+        self.n_dims_ = next(labels.ndim for labels in maps if labels is not None)
+        volumes = as_volumes(X, self.n_dims_)
+        check_shapes(volumes, maps)
+        shapes = [volume.shape[1:] for volume in volumes]
+        labels, ignored = encode_label_maps(maps, shapes, self.unlabeled_label, self.ignore_label)
+        self.n_channels_ = len(volumes[0])
+        self.classes_ = labels.classes
+        if labels.labeled.all():
+            warn(
+                f"y has no unlabeled voxel (none is {self.unlabeled_label}), so that the network is trained "
+                "on the labels alone. Add volumes without labels; their label map may be None."
+            )
+        auto = choose_auto_voxels(self.n_dims_, resolve_device(self.device))
+        samples = Scans(volumes, ignored, self._scaling(), self._patch_size(), self._patch_params())
+        y_call = [labels.codes, labels.classes.tolist()]
+        settings, outcomes = self._fit_networks(samples, labels, auto, X=(volumes, ignored), y=y_call)
+        last = majority([hard_assignment(outcome.Q).numpy() for outcome in outcomes], len(self.classes_))
+        first = majority([outcome.supervised.numpy() for outcome in outcomes], len(self.classes_))
+        self.transduction_ = self._as_maps(np.where(labels.labeled, labels.codes, last), shapes, ignored)
+        self.supervised_transduction_ = self._as_maps(first, shapes, ignored)
+        warn_of_outcomes(outcomes, self.classes_, settings)
+        return self
 
-    def _changed_settings(self) -> dict[str, Any]:
-        # The balance of a segmenter is that of its patches.
-        return {"balance": None, "class_mean": True}
+    def predict_proba(self, X: Any) -> Any:
+        r"""Predict class probabilities of each voxel, averaged over the networks.
 
-    def _place(self, X: Any, device: torch.device) -> tuple[Volumes, Tensor]:
-        volumes, ignored = X
-        samples = self._as_samples(volumes, ignored, device)
+        Parameters
+        ----------
+        X : array-like or sequence of volumes, as in `fit`
+            Volumes.
+
+        Returns
+        -------
+        list of ndarray of shape (n_classes, \*spatial), float32
+            Probabilities (q of eq. 1), in the order of `classes_`; they sum to 1 at each voxel. An array if X
+            is one.
+        """
+        probabilities = list(self._probabilities(X))
+        return np.stack(probabilities) if isinstance(X, np.ndarray) else probabilities
+
+    def predict(self, X: Any) -> Any:
+        r"""Predict the most probable label of each voxel.
+
+        Parameters
+        ----------
+        X : array-like or sequence of volumes, as in `fit`
+            Volumes.
+
+        Returns
+        -------
+        list of ndarray of shape (\*spatial), int
+            Label maps of the volumes' own shapes. An array if X is one.
+        """
+        maps = [self.classes_[Q.argmax(axis=0)] for Q in self._probabilities(X)]
+        return np.stack(maps) if isinstance(X, np.ndarray) else maps
+
+    def score(self, X: Any, y: Any) -> float:
+        r"""Return the mean Dice score of the labels other than 0, over volumes, on the labeled voxels.
+
+        Parameters
+        ----------
+        X : array-like or sequence of volumes, as in `fit`
+            Volumes.
+        y : array-like or sequence of (label map or None)
+            True label maps; voxels with `unlabeled_label` or `ignore_label` do not count, nor volumes that
+            have no other.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If no voxel is labeled.
+        """
+        maps = as_label_maps(y, len(is_collection(X)))
+        skipped = [self.unlabeled_label] + ([] if self.ignore_label is None else [self.ignore_label])
+        known = [
+            i for i, labels in enumerate(maps) if labels is not None and not np.isin(labels, skipped).all()
+        ]
+        if not known:
+            raise ValueError("score needs at least one volume with labeled voxels.")
+        predicted = self.predict([X[i] for i in known])
+        return float(dice_score([maps[i] for i in known], predicted, ignore_label=skipped))
+
+    def _scaling(self) -> str | None:
+        return self._of_part("net").get("scaling", "volume")
+
+    def _patch_size(self) -> tuple[int, ...]:
         size = self.patch_size
         if isinstance(size, str):
             size = getattr(self.module, "training_patch_size", 32 if self.n_dims_ == 3 else 64)
-        patch = samples.patch(0, (0,) * self.n_dims_, as_patch_size(size, self.n_dims_)).to(device)
-        return samples, torch.stack([patch, patch])
+        return as_patch_size(size, self.n_dims_)
 
-    def _net_parameters(self, network: EmbeddingNetwork, samples: Volumes, two: Tensor) -> dict[str, Any]:
-        with torch.no_grad():
-            inner = network.eval()(two).shape[2:]
-        margin = [(n - m) / 2 for n, m in zip(two.shape[2:], inner, strict=True)]
-        if any(m < 0 or m % 1 for m in margin):
-            raise ValueError(
-                "module must return embeddings of the spatial shape of its input, or smaller by the same "
-                f"number of voxels on both sides; of {tuple(two.shape[2:])} it made {tuple(inner)}. "
-                "Try another patch_size."
-            )
-        parameters = {
-            "patch_size": tuple(two.shape[2:]),
-            "margin": tuple(int(m) for m in margin),
-            "context": getattr(network.embedding, "context", 0),
-            "stride": getattr(network.embedding, "stride", 1),
-            "patches_per_epoch": self.patches_per_epoch,
-            "balance": self.balance,
-            "tile_size": self.tile_size,
-        }
-        self._check_sizes(samples, parameters["margin"])
-        return parameters
-
-    def _as_samples(self, volumes: list, ignored: list, device: torch.device) -> Volumes:
-        shift, scale = statistics(volumes)  # also looks for values that are not finite
-        n_bytes = sum(volume.nbytes for volume in volumes)
-        if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] // 4:
-            device = torch.device("cpu")
-        images = [place(volume, device) for volume in volumes]
-        if self.scaling is None:
-            return Volumes(images, ignored)
-        return Volumes(
-            images, ignored, torch.from_numpy(shift).to(device), torch.from_numpy(scale).to(device)
-        )
-
-    def _check_sizes(self, samples: Volumes, margin: Sequence[int]) -> None:
-        """Refuse volumes smaller than what the network sees for one voxel."""
-        field = tuple(2 * m + 1 for m in margin)
-        for i in range(len(samples.images)):
-            shape = samples.shape(i)
-            if any(n < f for n, f in zip(shape, field, strict=True)):
-                raise ValueError(
-                    f"X[{i}] has spatial shape {shape}, smaller than the {field} voxels that the network "
-                    "sees for one. Take a network with fewer convolutions, or pass the slices of a thin "
-                    "volume as images."
-                )
+    def _patch_params(self) -> dict[str, Any]:
+        return {"patches_per_epoch": self.patches_per_epoch, "balance": self.balance}
 
     def _as_maps(self, codes: np.ndarray, shapes: list, ignored: list) -> list[np.ndarray]:
         """Return label maps of the codes of all voxels that take part."""
@@ -133,9 +184,9 @@ class BaseVoxelwise(BaseSSLDEC):
         """Yield the class probabilities of one volume after the other; all are checked before the first."""
         check_is_fitted(self)
         volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
-        samples = self._as_samples(volumes, [None] * len(volumes), torch.device("cpu"))
-        self._check_sizes(samples, self.nets_[0].margin)
-        for i in range(len(volumes)):
+        samples = place_volumes(volumes, [None] * len(volumes), self._scaling(), torch.device("cpu"))
+        check_sizes(samples, self.nets_[0].margin)
+        for i in tqdm(range(len(volumes)), desc="predict", unit="volume", disable=not self.verbose):
             members = []
             for net in self.nets_:
                 with net.threads():

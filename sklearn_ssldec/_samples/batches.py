@@ -24,12 +24,14 @@ class SoftTargetRows(Dataset):
         Targets.
     index : Tensor of shape (n_rows,), int64, or None
         The rows that take part; None for all.
+    generator : torch.Generator, default=None
+        CPU generator of the order of the batches.
 
     Attributes
     ----------
-    escort : SoftTargetRows or None
+    labeled_rows : SoftTargetRows or None
         Rows of which a random batch joins each batch.
-    escort_weight : float
+    labeled_weight : float
         Weight in the loss of those that join, where those that they join have weight 1.
     """
 
@@ -38,12 +40,13 @@ class SoftTargetRows(Dataset):
         X: Tensor,
         P: Tensor | OneHot,
         index: Tensor | None,
+        generator: torch.Generator | None = None,
     ) -> None:
-        self.X, self.P = X, P
+        self.X, self.P, self.generator = X, P, generator
         self.index = torch.arange(len(X), device=P.device) if index is None else index
         self._sources = self.index.to(X.device)  # samples that do not fit a GPU lie on the host
-        self.escort: SoftTargetRows | None = None
-        self.escort_weight = 1.0
+        self.labeled_rows: SoftTargetRows | None = None
+        self.labeled_weight = 1.0
 
     def __len__(self) -> int:
         return len(self.index)
@@ -73,7 +76,7 @@ class Targets(NamedTuple):
     weight : Tensor of shape (n_rows,) or None
         Weights in the loss; None weighs all alike.
     n_own : int
-        The first so many rows are the batch's own; those behind them are its escort.
+        The first `n_own` rows are the batch's own; labeled rows that joined it follow.
     """
 
     p: Tensor
@@ -91,15 +94,11 @@ class TensorSlices:
     dataset : SoftTargetRows
         What to cut.
     batch_size : int
-        Rows a batch, and of its escort at most.
-    generator : torch.Generator, default=None
-        CPU generator of the order.
+        Rows a batch, and labeled rows that join it at most.
     """
 
-    def __init__(
-        self, dataset: SoftTargetRows, batch_size: int, generator: torch.Generator | None = None
-    ) -> None:
-        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+    def __init__(self, dataset: SoftTargetRows, batch_size: int) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
 
     def __len__(self) -> int:
         n_rows = len(self.dataset)
@@ -109,24 +108,24 @@ class TensorSlices:
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         """Yield samples, and their targets."""
         # Put into order for the whole epoch: indices on their way to a GPU would stop each batch.
-        n_batches, n_rows, escort = len(self), len(self.dataset), self.dataset.escort
+        n_batches, n_rows, labeled_rows = len(self), len(self.dataset), self.dataset.labeled_rows
         rows = self.dataset.ordered(self._shuffled(n_rows))
-        if escort is not None:
-            n_joining = min(self.batch_size, len(escort))
+        if labeled_rows is not None:
+            n_joining = min(self.batch_size, len(labeled_rows))
             drawn = torch.empty(n_batches, n_joining, dtype=torch.int64)
             for row in drawn:  # filled, not listed: each slice would keep its whole permutation
-                row.copy_(self._shuffled(len(escort))[:n_joining])
-            escort = escort.ordered(drawn.flatten())
+                row.copy_(self._shuffled(len(labeled_rows))[:n_joining])
+            labeled_rows = labeled_rows.ordered(drawn.flatten())
         for i in range(n_batches):
             stop = (i + 1) * self.batch_size if i + 1 < n_batches else n_rows
             X, P = rows[i * self.batch_size : stop]
             weight, n_own = None, len(P)
-            if escort is not None:
-                X_escort, P_escort = escort[i * n_joining : (i + 1) * n_joining]
-                escort_weight = self.dataset.escort_weight * len(P) / len(P_escort)
-                weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_escort),), escort_weight)])
-                X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
+            if labeled_rows is not None:
+                X_labeled, P_labeled = labeled_rows[i * n_joining : (i + 1) * n_joining]
+                labeled_weight = self.dataset.labeled_weight * len(P) / len(P_labeled)
+                weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_labeled),), labeled_weight)])
+                X, P = torch.cat([X, X_labeled]), torch.cat([P, P_labeled])
             yield X, Targets(P, weight, n_own)
 
     def _shuffled(self, n_rows: int) -> Tensor:
-        return torch.randperm(n_rows, generator=self.generator)
+        return torch.randperm(n_rows, generator=self.dataset.generator)

@@ -44,9 +44,9 @@ class PatchRows(Dataset):
 
     Attributes
     ----------
-    escort : PatchRows or None
+    labeled_rows : PatchRows or None
         Patches that join those of each batch.
-    escort_weight : float
+    labeled_weight : float
         Weight in the loss of those that join, where those that they join have weight 1.
     """
 
@@ -63,8 +63,8 @@ class PatchRows(Dataset):
         generator: torch.Generator | None = None,
     ) -> None:
         self.volumes, self.P = X, P
-        self.escort: PatchRows | None = None
-        self.escort_weight = 1.0
+        self.labeled_rows: PatchRows | None = None
+        self.labeled_weight = 1.0
         self.n_patches = n_patches
         self.patch_size, self.margin = patch_size, margin
         self.target_size = tuple(n - 2 * m for n, m in zip(patch_size, margin, strict=True))
@@ -96,19 +96,17 @@ class PatchRows(Dataset):
 
 
 class PatchBatches:
-    """Batches of patches, with a random batch of the escort's beside each.
+    """Batches of patches, each joined by as many labeled patches if there are any.
 
     Parameters
     ----------
     dataset : PatchRows
         The patches.
     batch_size : int
-        Patches a batch, and of its escort.
-    generator : torch.Generator, default=None
-        Not used: the patches were drawn with theirs.
+        Patches a batch, and labeled patches that join it.
     """
 
-    def __init__(self, dataset: PatchRows, batch_size: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, dataset: PatchRows, batch_size: int) -> None:
         self.dataset, self.batch_size = dataset, batch_size
 
     def __len__(self) -> int:
@@ -116,16 +114,16 @@ class PatchBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         """Yield patches and their targets."""
-        escort = self.dataset.escort
+        labeled_rows = self.dataset.labeled_rows
         for rows in torch.arange(len(self.dataset)).split(self.batch_size):
             X, P, weight = self.dataset[rows]
             n_own = len(X)
-            if escort is not None:
-                X_escort, P_escort, escort_weight = escort[rows]
-                share = weight.sum() / escort_weight.sum().clamp_min(1)
-                escort_weight = escort_weight * (self.dataset.escort_weight * share)
-                X, P = torch.cat([X, X_escort]), torch.cat([P, P_escort])
-                weight = torch.cat([weight, escort_weight])
+            if labeled_rows is not None:
+                X_labeled, P_labeled, labeled_weight = labeled_rows[rows]
+                share = weight.sum() / labeled_weight.sum().clamp_min(1)
+                labeled_weight = labeled_weight * (self.dataset.labeled_weight * share)
+                X, P = torch.cat([X, X_labeled]), torch.cat([P, P_labeled])
+                weight = torch.cat([weight, labeled_weight])
             yield X, Targets(P, weight, n_own)
 
 

@@ -20,20 +20,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        If torch does not know the device.
+        If torch does not know the device, or the machine does not have it.
     """
     if device != "auto":
         try:
-            return torch.device(device)
+            resolved = torch.device(device)
         except RuntimeError as error:
             raise ValueError(
                 f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got {device!r}."
             ) from error
+        _refuse_absent(resolved)
+        return resolved
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def _refuse_absent(device: torch.device) -> None:
+    there = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if device.type in there and there[device.type] <= (device.index or 0):
+        names = ["cpu", *(f"{kind}:{i}" for kind, n in there.items() for i in range(n))]
+        raise ValueError(
+            f"device={str(device)!r} is not there: torch {torch.__version__} finds {', '.join(names)} here "
+            "(a GPU needs a torch built for CUDA, and its driver)."
+        )
 
 
 def place(X: np.ndarray, device: torch.device) -> Tensor:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
+from sklearn_ssldec._warnings import warn
+
 # Standard deviations of features that differ by more than this are no accident of standardised data.
 LARGEST_RATIO = 1000
+# Outside these, a network's first layer hardly sees the features, or nothing else than their offset.
+SCALES = (0.05, 20.0)
+LARGEST_OFFSET = 10.0
 VALUES_AT_A_TIME = 2**20
 
 
@@ -68,8 +74,21 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     return X
 
 
-def feature_variances(X: np.ndarray) -> np.ndarray:
-    """Return the variance of each feature, without a copy of X, which may be a memory map.
+class Moments(NamedTuple):
+    """Mean and variance of each feature.
+
+    Attributes
+    ----------
+    mean, variance : ndarray of shape (n_features,)
+        The moments.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def feature_moments(X: np.ndarray) -> Moments:
+    """Return mean and variance of each feature, without a copy of X, which may be a memory map.
 
     Parameters
     ----------
@@ -77,27 +96,73 @@ def feature_variances(X: np.ndarray) -> np.ndarray:
         Samples.
     """
     scaler = StandardScaler()
-    for rows in gen_batches(len(X), max(1, VALUES_AT_A_TIME // X.shape[1])):
+    for rows in _blocks(X):
         scaler.partial_fit(X[rows])
-    return scaler.var_
+    return Moments(scaler.mean_, scaler.var_)
 
 
-def warn_of_scales(variances: np.ndarray, stacklevel: int) -> None:
-    """Warn if features differ so much in scale that the network, and its noise, see the largest only.
+def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = None) -> None:
+    """Warn of features that a network cannot learn from as they are.
+
+    These are features of very different scales, features far from mean 0 and standard deviation 1, and a
+    column that only counts the rows.
 
     Parameters
     ----------
-    variances : ndarray of shape (n_features,)
-        Variance of each feature.
-    stacklevel : int
-        Whose line the warning names.
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    moments : Moments
+        Mean and variance of each feature.
+    names : ndarray of shape (n_features,), default=None
+        Names of the features.
     """
-    scales = np.sqrt(variances)
-    scales = scales[scales > 0]
-    if len(scales) and scales.max() > LARGEST_RATIO * scales.min():
-        warnings.warn(
-            f"The features of X differ in scale: their standard deviations go from {scales.min():.2g} to "
-            f"{scales.max():.2g}. Put a StandardScaler in front, "
-            "make_pipeline(StandardScaler(), SSLDECClassifier()).",
-            stacklevel=stacklevel + 1,
+    found = _scale_problem(moments)
+    if found:
+        warn(
+            f"{found} Networks expect a mean near 0 and a standard deviation near 1. Put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), SSLDECClassifier())."
         )
+    if X.shape[1] > 1 and len(X) > 10:
+        first, second = np.diff(X[:3], axis=0)
+        for j in np.flatnonzero((first != 0) & (np.abs(second - first) <= 1e-3 * np.abs(first))):
+            if _counts_rows(X[:, j]):
+                name = f"Column {j}" if names is None else f"Column {str(names[j])!r}"
+                warn(
+                    f"{name} of X goes up by the same step from row to row, as an index does. Leave it out "
+                    "unless the order of the rows means something."
+                )
+
+
+def _scale_problem(moments: Moments) -> str:
+    """Return a sentence on what is wrong with the scale of the features, if anything is."""
+    scales = np.sqrt(moments.variance)
+    scales = scales[scales > 0]
+    if not len(scales):
+        return ""
+    smallest, largest = scales.min(), scales.max()
+    if largest > LARGEST_RATIO * smallest:
+        return (
+            "The features of X differ in scale: their standard deviations go from "
+            f"{smallest:.2g} to {largest:.2g}."
+        )
+    typical = float(np.sqrt(moments.variance.mean()))
+    if not SCALES[0] <= typical <= SCALES[1]:
+        return f"The features of X are not scaled: their standard deviation is {typical:.2g}."
+    offset = float(np.abs(moments.mean).max())
+    if offset > LARGEST_OFFSET * max(1.0, typical):
+        return (
+            f"The features of X are far from 0: the mean of one is {offset:.2g} in size, and the typical "
+            f"scale (standard deviation) is {typical:.2g}."
+        )
+    return ""
+
+
+def _counts_rows(column: np.ndarray) -> bool:
+    """Tell whether a column goes up, or down, by the same step from row to row."""
+    step = (float(column[-1]) - float(column[0])) / (len(column) - 1)
+    expected = float(column[0]) + step * np.arange(len(column))
+    return step != 0 and bool(np.allclose(column, expected, rtol=1e-6, atol=1e-3 * abs(step)))
+
+
+def _blocks(X: np.ndarray) -> Iterator[slice]:
+    return gen_batches(len(X), max(1, VALUES_AT_A_TIME // X.shape[1]))

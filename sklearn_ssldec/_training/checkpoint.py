@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +19,13 @@ from sklearn_ssldec._files.container import seal, unseal, write
 from sklearn_ssldec._files.encoding import Decoder, Encoder, UnwritableError
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec._training.seeds import random_states, set_random_states
+from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.algorithm import Outcome
 
 CALL_FILE = "fit.json"
 VERSIONS = ("sklearn-ssldec", "torch", "skorch", "scikit-learn", "numpy")
 # Of the caller's convenience; they change nothing in the result.
-FREE_PARAMETERS = {"n_jobs", "verbose", "checkpoint_dir", "checkpoint_every"}
+FREE_PARAMETERS = {"n_jobs", "verbose", "checkpoint_dir"}
 
 
 def describe_call(parameters: Mapping[str, Any], **data: Any) -> dict[str, str]:
@@ -102,8 +102,6 @@ class Checkpoint:
     ----------
     path : Path
         The file.
-    every : int
-        It is written after pre-training and each so many iterations.
     net : SSLDECNet
         The net.
     generator : Generator
@@ -115,12 +113,11 @@ class Checkpoint:
     def __init__(
         self,
         path: Path,
-        every: int,
         net: SSLDECNet,
         generator: torch.Generator,
         target: Callable[[Tensor], Tensor],
     ) -> None:
-        self.path, self.every = path, every
+        self.path = path
         self.net, self.generator, self.target = net, generator, target
         self.failed = False
 
@@ -147,20 +144,17 @@ class Checkpoint:
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise ValueError(f"checkpoint_dir: {self.path} cannot be used: {error}. {_ADVICE}") from error
 
-    def save(self, outcome: Outcome, whatever: bool = False) -> None:
-        """Write the file, if it is time to.
+    def save(self, outcome: Outcome) -> None:
+        """Write the file.
 
-        A file that cannot be written ends no fit: it is warned of, once.
+        If it cannot be written, a warning says so, once, and training continues.
 
         Parameters
         ----------
         outcome : Outcome
             How far the fit has come.
-        whatever : bool, default=False
-            Whether it is time in any case.
         """
-        due = whatever or outcome.n_iter % self.every == 0
-        if self.failed or not due or not self.net.is_first():
+        if self.failed or not self.net.is_first():
             return
         names = ("supervised", "n_iter", "n_calm", "history")
         state = {
@@ -176,10 +170,7 @@ class Checkpoint:
             write(seal({"state": encoder.encode(state, "state")}, encoder.tensors), self.path)
         except (OSError, UnwritableError) as error:
             self.failed = True
-            warnings.warn(
-                f"No checkpoint could be written to {self.path}: {error}. Training goes on without.",
-                stacklevel=2,
-            )
+            warn(f"No checkpoint could be written to {self.path}: {error}. Training goes on without.")
 
 
 def _difference(name: str, theirs: str | None, ours: str | None) -> str:

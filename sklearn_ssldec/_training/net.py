@@ -6,6 +6,7 @@ import copy
 import inspect
 import itertools
 import math
+import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec._samples.placing import move
-from sklearn_ssldec._training.distributed import Processes
+from sklearn_ssldec._training.distributed import Alone, Processes
+from sklearn_ssldec._training.progress import TRAINING_COST, Silent
 from sklearn_ssldec._training.threads import suitable_threads
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import takes_progress
@@ -54,6 +56,8 @@ class SSLDECNet(NeuralNet):
         What convolutions and matrix products compute in; weights stay float32.
     n_operations : float, default=inf
         Floating-point operations of a forward pass on one sample, by which the number of threads is chosen.
+    generator : torch.Generator, default=None
+        CPU generator of the batches.
     **kwargs
         skorch's.
     """
@@ -69,19 +73,22 @@ class SSLDECNet(NeuralNet):
         criterion: type[nn.Module] = KLDivergenceLoss,
         train_split: Any = None,
         iterator_train: type = TensorSlices,
+        generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             module, criterion, *args, train_split=train_split, iterator_train=iterator_train, **kwargs
         )
+        self.generator = generator
         self.augment = augment
         self.ema_decay = ema_decay
         self.precision = precision
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.interrupted_ = False
-        self.processes_: Processes | None = None
-        self.informs_ = augment is not None and takes_progress(augment)
+        self.strategy_: Alone | Processes = Alone()
+        self.progress_bar_ = Silent()
+        self.augment_takes_progress_ = augment is not None and takes_progress(augment)
 
     # What Algorithm 1 asks of a model -------------------------------------------------------------------
 
@@ -90,19 +97,21 @@ class SSLDECNet(NeuralNet):
         X: Any,
         P: Tensor | OneHot,
         index: Tensor | None,
-        escort: tuple[OneHot, Tensor] | None = None,
-        escort_weight: float = 1.0,
+        labeled_rows: tuple[OneHot, Tensor] | None = None,
+        labeled_weight: float = 1.0,
     ) -> Epoch:
         """Train one epoch on the rows `index` (None: on all) of samples `X` and targets `P`.
 
-        A random batch of `escort`, targets and rows, joins each batch.
+        A random batch of `labeled_rows`, targets and rows, joins each batch.
         """
         rows = self.make_rows(X, P, index)
-        if escort is not None:
-            rows.escort, rows.escort_weight = self.make_rows(X, *escort), escort_weight
+        if labeled_rows is not None:
+            rows.labeled_rows, rows.labeled_weight = self.make_rows(X, *labeled_rows), labeled_weight
         self.fit_loop(rows, epochs=1)
         loss = self.history[-1, "train_loss"]
-        self.history[-1]["batches"].clear()  # skorch keeps a dict a batch, without end
+        # skorch keeps a dict a batch, without end, and has no setting that leaves it out. Its callbacks look
+        # at the last one (TrainEndCheckpoint does), so that one stays.
+        del self.history[-1]["batches"][:-1]
         if not math.isfinite(loss):
             raise DivergenceError(
                 f"Training diverged: the loss became {loss}. Scale X (StandardScaler), or lower pretrain_lr "
@@ -112,7 +121,15 @@ class SSLDECNet(NeuralNet):
 
     def make_rows(self, X: Any, P: Tensor | OneHot, index: Tensor | None) -> Any:
         """Return the dataset of an epoch."""
-        return SoftTargetRows(X, P, index)
+        return SoftTargetRows(X, P, index, self.generator)
+
+    def epoch_size(self, n_rows: int) -> float:
+        """Return how much work a prediction of as many samples as an epoch takes is, for the progress bar."""
+        return n_rows
+
+    def batch_cost(self, X: Tensor) -> float:
+        """Return how much work a prediction of a batch is, for the progress bar."""
+        return len(X)
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate, to which parameter groups keep their ratios, and tell the augmentation."""
@@ -143,7 +160,7 @@ class SSLDECNet(NeuralNet):
 
     def is_first(self) -> bool:
         """Tell whether this process is the first, or the only one."""
-        return self.processes_ is None or self.processes_.rank == 0
+        return self.strategy_.rank == 0
 
     def interrupt(self) -> None:
         """Ask for a stop at the end of the batch at work."""
@@ -196,10 +213,7 @@ class SSLDECNet(NeuralNet):
         self.predicting().eval()
         device = torch.device(self.device)
         outputs = torch.empty(0)
-        blocks = range(-(-len(X) // n_rows))
-        shared = self.processes_ is not None and len(blocks) >= self.processes_.size
-        if self.processes_ is not None and shared:
-            blocks = self.processes_.own(blocks)
+        blocks, shared = self.strategy_.own_blocks(range(-(-len(X) // n_rows)))
         with torch.no_grad(), self.autocast():
             for block in blocks:
                 rows = slice(block * n_rows, (block + 1) * n_rows)
@@ -213,9 +227,30 @@ class SSLDECNet(NeuralNet):
                 if len(outputs) == 0:
                     outputs = output.new_zeros(len(X), *output.shape[1:])
                 outputs[rows] = output
+                self.progress_bar_.work(n)
                 self.stop_if_interrupted()
-        # Also where all did everything: all must go on from the same numbers.
-        return outputs if self.processes_ is None else self.processes_.joined(outputs, shared)
+        # Also where all processes did everything: all must go on from the same numbers.
+        return self.strategy_.joined(outputs, shared)
+
+    # Pickling ---------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state as skorch does, or where that fails, as it is.
+
+        skorch pickles the module by itself, and plainly. A module of a class from ``__main__`` or a notebook
+        cannot be pickled so in joblib's worker processes; what they send the net with (cloudpickle) can.
+        """
+        try:
+            return super().__getstate__()
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return vars(self).copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state of either kind."""
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__(state)
+        else:
+            self.__dict__.update(state)
 
     # skorch's hooks ---------------------------------------------------------------------------------------
 
@@ -258,7 +293,9 @@ class SSLDECNet(NeuralNet):
         X = X.to(self.device, torch.float32)
         if self.augment is None:
             return X
-        return self.augment(X, progress=self.progress_) if self.informs_ else self.augment(X)
+        if self.augment_takes_progress_:
+            return self.augment(X, progress=self.progress_)
+        return self.augment(X)
 
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
         """Return the batch on the device and augmented, and its targets."""
@@ -266,17 +303,14 @@ class SSLDECNet(NeuralNet):
 
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
-        X, targets = batch
-        if self.processes_ is not None:
-            X, targets, share = self.processes_.own_share(X, targets)
+        X, targets, factor = self.strategy_.own_share(*batch)
         Xi, targets = self.augmented_batch(X, targets)
         if not self.module_.training:  # walking over all layers takes a tenth of a small network's step
             self._set_training(True)
         with self.autocast():
-            log_q = self.infer(Xi, **fit_params) if self.processes_ is None else self.processes_.forward(Xi)
+            log_q = self.strategy_.forward(self, Xi)
         loss = self.get_loss(log_q, targets, X=Xi, training=True)
-        if self.processes_ is not None:
-            loss = share * loss
+        loss = self.strategy_.weighted(loss, factor)
         loss.backward()
         return {"loss": loss, "y_pred": log_q}
 
@@ -299,9 +333,9 @@ class SSLDECNet(NeuralNet):
             losses[i] = step["loss"].detach()
             sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
+            self.progress_bar_.work(TRAINING_COST * self.batch_cost(batch[0]))
             self.stop_if_interrupted()
-        if self.processes_ is not None:
-            losses = self.processes_.mean(losses)
+        losses = self.strategy_.mean(losses)
         mean = losses.cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
         self.history.record(prefix + "_loss", mean.item())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,6 +12,16 @@ from torch import Tensor
 
 # torch's default generator belongs to the whole process: two threads that draw from it are not reproducible.
 _GENERATOR_LOCK = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Make a new lock, in a process that was forked while another thread held the old one."""
+    global _GENERATOR_LOCK
+    _GENERATOR_LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 # Floating-point operations of a forward pass on a batch, below which threads give nothing or cost
 # (tests/benchmarks/threads.py).
 FEW_OPERATIONS = 3e7
 
 
-def count_operations(network: nn.Module, sample: Tensor) -> float:
-    """Return the floating-point operations of a forward pass on one sample.
+def estimate_operations(network: nn.Module, sample: Tensor) -> float:
+    """Return about how many floating-point operations a forward pass takes for one sample.
+
+    Each weight of a dense layer counts twice, for a product and a sum; each weight of a convolution as often
+    as there are places in its output. It decides between one thread and all, for which that is enough.
 
     Parameters
     ----------
     network : Module
-        The network.
+        The network; in eval mode afterwards.
     sample : Tensor of shape (n_samples, ...)
-        Samples to count on.
+        Samples for which a forward pass is made.
     """
-    with _Counter() as counter, torch.no_grad():
-        network.eval()(sample)
-    return counter.n_operations / len(sample)
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        places = math.prod(output.shape[2:]) if output.ndim > 2 else 1
+        counts.append(2 * places * sum(p.numel() for p in layer.parameters(recurse=False) if p.ndim > 1))
+
+    layers = [
+        layer for layer in network.modules() if any(p.ndim > 1 for p in layer.parameters(recurse=False))
+    ]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.no_grad():
+            network.eval()(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return float(sum(counts))
 
 
-class _Counter(TorchDispatchMode):
-    """Counts the operations of the calling thread.
+def one_thread() -> AbstractContextManager:
+    """Return a context in which the calling thread computes on one thread.
 
-    torch's own FlopCounterMode hooks into all modules of the process, and disturbs forward passes of others.
+    A process that has computed on several of OpenMP's threads hangs when a fork of it does.
     """
-
-    n_operations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function, and add what it takes."""
-        result = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func.overloadpacket):
-            self.n_operations += formula(*args, **(kwargs or {}), out_val=result)
-        return result
+    return threadpool_limits(limits=1, user_api="openmp")
 
 
 def suitable_threads(operations: float, device: torch.device) -> AbstractContextManager:
@@ -61,4 +69,4 @@ def suitable_threads(operations: float, device: torch.device) -> AbstractContext
     """
     if device.type != "cpu" or operations > FEW_OPERATIONS:
         return nullcontext()
-    return threadpool_limits(limits=1, user_api="openmp")
+    return one_thread()

@@ -76,8 +76,16 @@ class VoxelNet(SSLDECNet):
             patch_size=self.patch_size,
             margin=self.margin,
             balance=self.balance,
-            generator=self.iterator_train__generator,
+            generator=self.generator,
         )
+
+    def epoch_size(self, n_rows: int) -> float:
+        """Return how much work a prediction of the patches of an epoch is, for the progress bar."""
+        return self.patches_per_epoch * math.prod(self.patch_size)
+
+    def batch_cost(self, X: Tensor) -> float:
+        """Return how much work a prediction of a batch of patches is, for the progress bar: its voxels."""
+        return len(X) * math.prod(X.shape[2:])
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of the voxels (eq. 1), in float16: those of all volumes, or of `rows` in their order."""
@@ -110,7 +118,7 @@ class VoxelNet(SSLDECNet):
         if Q is None:
             return torch.empty(0)
         # Each process predicts all volumes; rounding may differ, and all must go on from the same numbers.
-        return Q if self.processes_ is None else self.processes_.joined(Q, shared=False)
+        return self.strategy_.joined(Q)
 
     def predict_volume(self, X: Volumes, volume: int) -> Tensor:
         """Return Q of one volume, of shape (n_classes, ...), float32, on the net's device."""
@@ -153,6 +161,7 @@ class VoxelNet(SSLDECNet):
                 q = network(box[None])[0].exp()
             inner = [slice(b, b + n) for b, n in zip(before, size, strict=True)]
             yield corner, size, q[(slice(None), *inner)]
+            self.progress_bar_.work(math.prod(size))
             self.stop_if_interrupted()
 
     def largest_tile(self, n_channels: int) -> int:

@@ -41,7 +41,7 @@ def build_network(
     kwargs: dict[str, Any],
     sample: Tensor,
     n_classes: int,
-    make_head: Callable[[int], nn.Module],
+    head: Callable[[int, int], nn.Module],
     voxelwise: bool = False,
 ) -> EmbeddingNetwork:
     """Build the embedding network and put the head on top of it.
@@ -57,8 +57,8 @@ def build_network(
         Two samples, by which the size of the embedding is found.
     n_classes : int
         Number of classes.
-    make_head : callable
-        Size of the embedding to the head.
+    head : callable
+        ``head(n_features, n_classes)`` returns the head.
     voxelwise : bool, default=False
         Whether each voxel of a sample has an embedding, not the whole.
 
@@ -98,7 +98,7 @@ def build_network(
             f"module must map a batch to a tensor of embeddings of shape {shape}; for a batch of shape "
             f"{tuple(sample.shape)} it returned {got}."
         )
-    network = EmbeddingNetwork(embedding, make_head(z.shape[1]).to(sample.device))
+    network = EmbeddingNetwork(embedding, head(z.shape[1], n_classes).to(sample.device))
     made_of = (
         f"{module.__module__}.{module.__qualname__}"
         if hasattr(module, "__qualname__")

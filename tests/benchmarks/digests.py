@@ -112,7 +112,7 @@ def cases() -> dict[str, tuple[object, object]]:
             X,
         ),
         "rows, averaged weights, Adam betas": (
-            SSLDECClassifier(ema_decay=0.9, optimizer__betas=(0.8, 0.9), **SHORT).fit(X, y),
+            SSLDECClassifier(net__ema_decay=0.9, optimizer__betas=(0.8, 0.9), **SHORT).fit(X, y),
             X,
         ),
         "images": (SSLDECClassifier(**SHORT).fit(pictures, of_pictures), pictures),
@@ -145,7 +145,7 @@ def cases() -> dict[str, tuple[object, object]]:
     ]
     ignored[0][:, 4:] = maps[0][:, 4:]
     made["volumes, ignored, views"] = (
-        SSLDECSegmenter(ignore_label=9, target_views=1, **SHORT_VOLUMES).fit(scans, ignored),
+        SSLDECSegmenter(ignore_label=9, cycle__target_views=1, **SHORT_VOLUMES).fit(scans, ignored),
         scans,
     )
     made["rows, resumed"] = (resumed(lambda f: SSLDECClassifier(checkpoint_dir=f, **SHORT), X, y), X)

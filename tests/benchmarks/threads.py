@@ -11,7 +11,7 @@ import time
 import torch
 
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec._training.threads import FEW_OPERATIONS, count_operations
+from sklearn_ssldec._training.threads import FEW_OPERATIONS, estimate_operations
 from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.networks import MLP, ConvNet
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork
@@ -48,7 +48,7 @@ def main() -> None:
     for name, (embedding, shape) in networks().items():
         for batch_size in BATCH_SIZES:
             network = EmbeddingNetwork(embedding, ClusteringLayer(10, 10))
-            operations = count_operations(network, torch.zeros(2, *shape)) * batch_size
+            operations = estimate_operations(network, torch.zeros(2, *shape)) * batch_size
             n_batches = 4 if operations > 1e9 else 32
             X = torch.randn(n_batches * batch_size, *shape)
             P = torch.softmax(torch.randn(len(X), 10), 1)

@@ -1,0 +1,338 @@
+"""One text for each parameter and attribute that several estimators share."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+T = TypeVar("T", bound=type)
+
+TEXTS = {
+    "module_rows": """
+module : "auto", Module class or Module instance, default="auto"
+    The network that maps a batch of samples to embeddings of shape (n_samples, embedding_size).
+    "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of features, and
+    :class:`~sklearn_ssldec.networks.ConvNet` for images: on a CUDA GPU the paper's, elsewhere with
+    1/8 of its filters (1/4 for images with fewer than 16 pixels a side), 2 convolutions a block and
+    dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
+    it takes them. An instance is copied, and training starts from its weights.
+""",
+    "module_voxels": r"""
+module : "auto", Module class or Module instance, default="auto"
+    The fully convolutional network that maps patches of shape (n, n_channels, \*spatial) to
+    embeddings of shape (n, embedding_size, \*spatial), possibly smaller by the same number of
+    voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.UNet3D` or
+    ``UNet2D``, on a CPU with a quarter of the filters; the paper's is
+    :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with ``module__*``, and with
+    ``input_shape`` and ``n_classes`` if it takes them. An instance is copied, and training starts
+    from its weights.
+""",
+    "n_estimators": """
+n_estimators : int, default=1
+    Number of networks, trained from different seeds, whose probabilities are averaged. The paper
+    has 5 for images.
+""",
+    "pretrain_epochs_rows": """
+pretrain_epochs : int or "auto", default="auto"
+    Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for
+    images as many as make 2000 batches (1000 for images with fewer than 16 pixels a side).
+""",
+    "pretrain_epochs_voxels": """
+pretrain_epochs : int, default=40
+    Epochs of supervised pre-training on patches around labeled voxels. The paper has 100, of all
+    patches.
+""",
+    "max_iter_rows": """
+max_iter : int or "auto", default="auto"
+    The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
+    "auto" is 200 for rows of features; for images 12, or as many as make 1500 batches. The paper
+    does not give its number.
+""",
+    "max_iter_voxels": """
+max_iter : int, default=6
+    The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
+""",
+    "tol": """
+tol : float, default=1e-3
+    An iteration is calm if the predicted class changes for at most this share of the samples.
+    Training ends after ``cycle__n_iter_no_change`` calm iterations in a row. The paper leaves the
+    end condition open.
+""",
+    "labeled_threshold_rows": """
+labeled_threshold : float, default=1.0
+    Accuracy on the labeled samples to which each iteration trains them. The paper has 1. Lower it
+    if some labels may be wrong.
+""",
+    "labeled_threshold_voxels": """
+labeled_threshold : float, default=0.8
+    Accuracy on the labeled voxels, averaged over classes, to which each iteration trains them. The
+    paper has 1, which voxels on the border between two tissues do not reach.
+""",
+    "balance_rows": """
+balance : float in [0, 1] or None, default=0.1
+    An iteration trains on a subset with the same number of samples of each predicted class: that of
+    the smallest class, but at least this share of ``n_samples / n_classes``. Smaller classes have
+    their samples repeated. The paper has 0, so a class that is hardly ever predicted leaves hardly
+    a sample to train on. None trains on all samples.
+""",
+    "balance_voxels": """
+balance : float in [0, 1], default=0.5
+    Share of the patches that are centred on a voxel of a class drawn uniformly, by its label or, in
+    the iterations, by its target; the other centres are drawn from all voxels. All voxels of a
+    patch are trained on. This takes the place of the paper's balanced subset.
+""",
+    "augment_rows": """
+augment : "auto", callable or None, default="auto"
+    Augmentation of training batches, a function from a tensor to one of the same shape. "auto" adds
+    Gaussian noise to rows of features; its standard deviation falls over `max_iter` from 0.35 to
+    0.15 of the features' (the root of their mean variance). It rotates images by up to 15 degrees,
+    scales and shears them by up to 0.15, and shifts them by up to 0.12 of their side. The paper has
+    ``RandomTranslation(1)``. None turns it off. See :mod:`sklearn_ssldec.augment`.
+""",
+    "augment_voxels": """
+augment : "auto", callable or None, default="auto"
+    Augmentation of each batch of patches. "auto" rotates by up to 15 degrees, scales by up to 0.15,
+    shears by up to 0.1, changes contrast and brightness by up to 0.2, and adds noise of 0.1. None
+    turns it off. See :mod:`sklearn_ssldec.augment`.
+""",
+    "optimizer": """
+optimizer : Optimizer class, default=torch.optim.Adam
+    As in the paper. Kernels of dense and convolutional layers have a ``weight_decay`` of 2e-4, the
+    paper's L2 regularisation, or ``optimizer__weight_decay``; all other weights have none.
+""",
+    "pretrain_lr_rows": """
+pretrain_lr : float, tuple of two floats or "auto", default="auto"
+    Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto"
+    is (1e-2, 1e-3), for images (3e-3, 3e-4). The paper's (1e-3, 1e-4) takes more steps.
+""",
+    "pretrain_lr_voxels": """
+pretrain_lr : float, tuple of two floats or "auto", default="auto"
+    Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto"
+    is (3e-3, 3e-4). The paper has (1e-3, 1e-4).
+""",
+    "lr_rows": """
+lr : float, tuple of two floats or "auto", default="auto"
+    Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (1e-2, 1e-3),
+    for images (1e-3, 1e-4). The paper has 1e-4.
+""",
+    "lr_voxels": """
+lr : float, tuple of two floats or "auto", default="auto"
+    Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (2e-3, 2e-4).
+    The paper has 1e-4.
+""",
+    "batch_size_rows": """
+batch_size : int or "auto", default="auto"
+    Samples a batch. "auto" is the paper's 128, for images 32.
+""",
+    "batch_size_voxels": """
+batch_size : int or "auto", default="auto"
+    Patches a batch. "auto" is 2.
+""",
+    "min_batches_rows": """
+min_batches : int, default=8
+    Least number of batches an iteration; where the balanced subset gives fewer, more subsets are
+    drawn. The paper has 1: a single epoch on a single subset.
+""",
+    "min_batches_voxels": """
+min_batches : int, default=64
+    Least number of batches an iteration.
+""",
+    "patch_size": """
+patch_size : int, tuple of int or "auto", default="auto"
+    Sides of the training patches. "auto" is 32 in three dimensions (the paper's 27 with its
+    network), 64 in two.
+""",
+    "patches_per_epoch": """
+patches_per_epoch : int, default=64
+    Patches drawn in an epoch.
+""",
+    "input_shape": """
+input_shape : tuple of int or None, default=None
+    Shape of one image, (n_channels, height, width) or (height, width), if X holds images as flat
+    rows, as it does behind scikit-learn's scalers.
+""",
+    "unlabeled_label_rows": """
+unlabeled_label : int, str or None, default=-1
+    Value in `y` that marks an unlabeled sample. None: all samples are labeled.
+""",
+    "unlabeled_label_voxels": """
+unlabeled_label : int, default=-1
+    Label that marks unlabeled voxels.
+""",
+    "ignore_label": """
+ignore_label : int or None, default=None
+    Label that marks voxels to leave out (air, outside a mask), in training and in scores.
+""",
+    "device": """
+device : str or torch.device, default="auto"
+    Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+""",
+    "checkpoint_dir": """
+checkpoint_dir : str, path-like or None, default=None
+    Folder for checkpoints, one folder for each fit. After a crash, the same call resumes at the
+    last iteration and ends with the same result.
+""",
+    "callbacks": """
+callbacks : list of skorch callbacks, "disable" or None, default=None
+    Copies of these are passed to skorch.
+""",
+    "n_jobs": """
+n_jobs : int, default=None
+    Networks trained at the same time, through joblib.
+""",
+    "random_state": """
+random_state : int, RandomState instance or None, default=None
+    Seed of weights, batches and augmentation. The global generators of torch and numpy are left as
+    they were.
+""",
+    "verbose": """
+verbose : int, default=0
+    1 shows a progress bar.
+""",
+    "free_parts": """
+**kwargs
+    Parameters of parts. Those of the module, the optimizer and the callbacks are passed on as in
+    skorch: ``module__*``, ``optimizer__*``, ``callbacks__*``. The others are:
+""",
+    "head__spread": """
+- ``head__spread`` (float or None): scale of the initial centroids, which are unit vectors times
+  this value. Needs at least as many embedding features as classes. None is Glorot's initialisation,
+  the authors', with which the centroids of two classes may start close together and stay so.
+  Default: None for rows of features, 2 for images and volumes.
+""",
+    "head__spread_softmax": """
+- ``head__spread`` (float or None): scale of the initial weights of the softmax layer, which are
+  unit vectors times this value. None is torch's random initialisation, with which two classes may
+  start close together and stay so. Default: 2.
+""",
+    "cycle__n_iter_no_change": """
+- ``cycle__n_iter_no_change`` (int): calm iterations in a row after which training ends; see `tol`.
+  Default: 10, for volumes 3.
+""",
+    "cycle__max_labeled_epochs": """
+- ``cycle__max_labeled_epochs`` (int): epochs an iteration after which training towards
+  `labeled_threshold` stops. Default: 100, for volumes 1.
+""",
+    "cycle__labeled_weight": """
+- ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
+  an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
+  with their computed targets only. Default: 1, for images 0.
+""",
+    "cycle__target_views": """
+- ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
+  averaged with Q before targets are computed. The paper has 0. Default: 4 for images, 0 otherwise.
+""",
+    "cycle__target_views_0": """
+- ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
+  averaged before targets are computed. Default: 0, as in the original.
+""",
+    "cycle__frequency": """
+- ``cycle__frequency`` ("hard" or "soft"): how the frequencies :math:`f_j` of eq. 2 are counted.
+  "soft", the paper's, sums the soft assignments; "hard" counts predicted labels. Soft frequencies
+  of small structures are several times too high while the network is unsure, so targets would
+  shrink them. Default: "hard".
+""",
+    "net__ema_decay": """
+- ``net__ema_decay`` (float in [0, 1)): decay a step of the moving average of the weights, which
+  predicts. 0, the paper's, predicts with the weights themselves. Default: 0 for rows of features,
+  0.99 otherwise.
+""",
+    "net__precision": """
+- ``net__precision`` ("float32" or "bf16"): number format of convolutions and matrix products.
+  "bf16" is faster on recent GPUs; weights, clustering layer and loss stay float32. Default:
+  "float32".
+""",
+    "net__data_parallel": """
+- ``net__data_parallel`` (bool): the processes of torch.distributed, started by torchrun, train each
+  network together. Default: False.
+""",
+    "net__tile_size": """
+- ``net__tile_size`` (int or "auto"): largest side of the tiles in which a volume is predicted. It
+  bounds the memory that prediction takes. Default: "auto", what fits into 2 GiB, or into a quarter
+  of a GPU's free memory.
+""",
+    "net__scaling": """
+- ``net__scaling`` ("volume" or None): "volume" scales each channel of each volume to mean 0 and
+  standard deviation 1; None uses intensities as they are. Default: "volume".
+""",
+    # Attributes
+    "classes_": """
+classes_ : ndarray of shape (n_classes,)
+    Class labels.
+""",
+    "transduction_rows": """
+transduction_ : ndarray of shape (n_samples,)
+    Label of each training sample: the given one, or else the predicted one.
+label_distributions_ : ndarray of shape (n_samples, n_classes), float32
+    Class probabilities of each training sample.
+supervised_transduction_ : ndarray of shape (n_samples,)
+    Class predicted for each training sample after pre-training, before the unlabeled samples took
+    part. With several networks, the one that most of them predicted.
+""",
+    "transduction_voxels": """
+transduction_ : list of ndarray of int
+    Label map of each training volume: the given label of a voxel, or else the predicted one.
+supervised_transduction_ : list of ndarray of int
+    Labels predicted for each training volume after pre-training, before the unlabeled voxels took
+    part. With several networks, those that most of them predicted.
+""",
+    "fitted": """
+n_iter_ : int
+    Iterations done, the largest number of any network; 1, the supervised training, if all are
+    labeled.
+termination_condition_ : {"tol", "max_iter", "supervised", "interrupted", "diverged"}
+    Why training ended. "tol": the predictions stopped changing. "max_iter": it was reached, by any
+    network. "supervised": `max_iter` is 0, or everything is labeled. "interrupted": by Ctrl-C or a
+    callback. "diverged": the loss or the predictions became infinite or NaN; the networks are those
+    of the iteration before, and a warning was given.
+history_ : list of dict
+    One record for pre-training (iteration 0) and one for each iteration of each network
+    (``estimator``): loss, labeled accuracy, share of changed predictions and so on.
+    ``pandas.DataFrame(history_)`` is a table.
+nets_ : list of skorch.NeuralNet
+    The trained networks; ``nets_[0].module_`` is the torch module.
+""",
+    "centers": """
+cluster_centers_ : ndarray of shape (n_classes, embedding_size), float32
+    Centroids; with several networks of shape (n_estimators, n_classes, embedding_size).
+alpha_ : float
+    Degrees of freedom in eq. 1 that were used.
+head_spread_ : float or None
+    Scale of the initial centroids that was used.
+""",
+    "inputs_rows": """
+input_shape_ : tuple of int
+    Shape of one sample as the network takes it.
+n_features_in_ : int
+    Number of features of X, its second axis.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X has names that are all strings.
+""",
+    "inputs_voxels": """
+n_dims_, n_channels_ : int
+    Number of spatial axes, and of channels.
+""",
+}
+
+
+def documented(cls: T) -> T:
+    """Put the shared texts into the docstring of a class, where it has ``{name}`` on a line of its own.
+
+    Parameters
+    ----------
+    cls : class
+        The class.
+
+    Raises
+    ------
+    KeyError
+        If there is no text of that name.
+    """
+
+    def text(match: re.Match[str]) -> str:
+        lines = TEXTS[match["name"]].strip("\n").splitlines()
+        return "\n".join(match["indent"] + line if line else "" for line in lines)
+
+    if cls.__doc__:
+        cls.__doc__ = re.sub(r"^(?P<indent> *)\{(?P<name>\w+)\}$", text, cls.__doc__, flags=re.MULTILINE)
+    return cls

@@ -1,0 +1,225 @@
+"""Training the networks of an ensemble (section IV-A)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from joblib import effective_n_jobs
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_ssldec._estimators.task import Task
+from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
+from sklearn_ssldec._training.distributed import Alone, Processes, check_processes, first_alone, same_for_all
+from sklearn_ssldec._training.interrupt import on_interrupt
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.progress import TRAINING_COST, Progress, Silent
+from sklearn_ssldec._training.seeds import seeded
+from sklearn_ssldec._training.threads import estimate_operations, one_thread
+from sklearn_ssldec.algorithm import SSLDEC, Outcome, Settings
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
+
+
+class Member(NamedTuple):
+    """A trained network, and how its training went."""
+
+    net: SSLDECNet
+    outcome: Outcome
+
+
+class Checkpoints(NamedTuple):
+    """Where the checkpoints of a fit are, and what the fit was called with.
+
+    Attributes
+    ----------
+    folder : str or path-like
+        The folder.
+    call : dict of str to str
+        `describe_call`.
+    any_seeds : bool
+        Whether a fit that goes on takes the seeds in the folder: no `random_state` was given.
+    """
+
+    folder: str | os.PathLike[str]
+    call: Mapping[str, str]
+    any_seeds: bool
+
+
+def train_ensemble(
+    task: Task, seeds: list[int], checkpoints: Checkpoints | None, n_jobs: int | None
+) -> list[Member]:
+    """Train one network for each seed.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    seeds : list of int
+        Seeds of the networks.
+    checkpoints : Checkpoints or None
+        Where to keep checkpoints.
+    n_jobs : int or None
+        Networks trained at the same time, as joblib counts.
+
+    Returns
+    -------
+    list of Member
+        The networks. Where training was interrupted, those so far.
+    """
+    if task.data_parallel:
+        check_processes()
+        seeds = same_for_all(seeds)
+    paths: list[Path | None] = [None] * len(seeds)
+    if checkpoints is not None:
+        with first_alone() if task.data_parallel else nullcontext():
+            seeds = open_folder(
+                checkpoints.folder, dict(checkpoints.call), seeds, any_seeds=checkpoints.any_seeds
+            )
+        paths = [Path(checkpoints.folder) / f"network_{i}.safetensors" for i in range(len(seeds))]
+    if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
+        jobs = (delayed(train_network)(task, *each) for each in zip(seeds, paths, strict=True))
+        return list(Parallel(n_jobs=n_jobs)(jobs))
+    members: list[Member] = []
+    for seed, path in zip(seeds, paths, strict=True):
+        members.append(train_network(task, seed, path))
+        if members[-1].outcome.termination_condition == "interrupted":
+            break
+    return members
+
+
+def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
+    """Train a network by Algorithm 1.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    seed : int
+        Seed of its weights, batches and augmentation.
+    path : Path, default=None
+        File of its checkpoint.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    settings = replace(task.settings, target=task.method.target(task.prior))
+    with seeded(seed, task.device):
+        net, samples = make_net(task, generator)
+        y = torch.from_numpy(task.labels.codes).to(task.device)
+        net.notify("on_train_begin", X=samples, y=y)
+        if task.data_parallel:
+            net.strategy_ = Processes(net.module_, seed)
+        checkpoint = None if path is None else Checkpoint(path, net, generator, settings.target)
+
+        def report(outcome: Outcome) -> None:
+            if checkpoint is not None:
+                checkpoint.save(outcome)
+            tell(net, len(samples), outcome, settings)
+
+        algorithm = SSLDEC(
+            net,
+            samples,
+            y,
+            task.n_classes,
+            settings,
+            generator=generator,
+            report=report,
+            outcome=None if checkpoint is None else checkpoint.restore(),
+        )
+        # Of several processes, one alone must not stop: the others would wait for it.
+        patience = nullcontext() if task.data_parallel else on_interrupt(net.interrupt)
+        if task.verbose:
+            net.progress_bar_ = Progress("SSLDEC", expected_work(net, len(samples), y, settings))
+        try:
+            with net.threads(), patience:
+                outcome = algorithm.run()
+        finally:
+            net.progress_bar_.close()
+        net.strategy_, net.progress_bar_ = Alone(), Silent()
+        net.keep_average()  # before callbacks save the weights
+        net.notify("on_train_end", X=samples, y=y)
+    # skorch offers no way to let go of the module it was given, a second reference to the network's weights,
+    # which a pickle made on a GPU could not bring to a CPU.
+    net.module = EmbeddingNetwork
+    outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
+    return Member(net, outcome)
+
+
+def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
+    """Return an untrained net, and the samples as it takes them.
+
+    Parameters
+    ----------
+    task : Task
+        What it is for.
+    generator : torch.Generator
+        CPU generator of its batches.
+    """
+    samples, example = task.samples.place(task.device)
+    params = dict(task.net_params)
+    with one_thread():  # the first forward passes are made here
+        network = build_network(
+            task.module,
+            dict(task.module_params),
+            example,
+            task.n_classes,
+            task.method.head,
+            voxelwise=task.samples.voxelwise,
+        )
+        params |= task.samples.net_params(network, samples, example)
+        n_operations = estimate_operations(network, example)
+    net = task.method.net(
+        network,
+        n_operations=n_operations,
+        lr=task.settings.pretrain_lr[0],
+        callbacks=clone(params.pop("callbacks"), safe=False),
+        device=task.device,
+        verbose=0,
+        generator=generator,
+        **params,
+    )
+    return net.initialize(), samples
+
+
+def expected_work(net: SSLDECNet, n_samples: int, y: torch.Tensor, settings: Settings) -> float:
+    """Return about how much work pre-training and the prediction after it are.
+
+    Parameters
+    ----------
+    net : SSLDECNet
+        The net.
+    n_samples : int
+        Number of samples.
+    y : Tensor of shape (n_samples,)
+        Labels.
+    settings : Settings
+        The numbers of Algorithm 1.
+    """
+    of_epoch = net.epoch_size(int((y >= 0).sum()))
+    return TRAINING_COST * settings.pretrain_epochs * of_epoch + n_samples
+
+
+def tell(net: SSLDECNet, n_samples: int, outcome: Outcome, settings: Settings) -> None:
+    """Tell the progress bar of an iteration, or of the end of pre-training.
+
+    Parameters
+    ----------
+    net : SSLDECNet
+        The net.
+    n_samples : int
+        Number of samples.
+    outcome : Outcome
+        How far training has come.
+    settings : Settings
+        The numbers of Algorithm 1.
+    """
+    n_left = settings.max_iter - outcome.n_iter
+    if outcome.n_iter == 0:
+        predicted = n_samples * (1 + settings.target_views)
+        net.progress_bar_.start_cycle(n_left * (TRAINING_COST * net.epoch_size(n_samples) + predicted))
+    else:
+        net.progress_bar_.end_iteration(outcome.history[-1], outcome.n_iter, n_left)

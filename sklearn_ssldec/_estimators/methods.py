@@ -1,0 +1,111 @@
+"""Heads and targets of SSLDEC and of what the paper compares it with, and the methods made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_ssldec._estimators.task import Method
+from sklearn_ssldec._training.consistency import ConsistencyNet, PiNet
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
+from sklearn_ssldec.networks.softmax import SoftmaxHead
+
+
+def clustering_head(
+    n_features: int, n_classes: int, *, alpha: float, spread: float | None, axis: int = -1
+) -> ClusteringLayer:
+    """Return the clustering layer, SSLDEC's head.
+
+    Parameters
+    ----------
+    n_features, n_classes : int
+        Size of the embedding, and number of centroids.
+    alpha, spread, axis
+        Parameters of `ClusteringLayer`.
+    """
+    return ClusteringLayer(n_classes, n_features, alpha, axis=axis, spread=spread)
+
+
+def prior_target(prior: Tensor | None, *, frequency: str = "soft") -> Callable[[Tensor], Tensor]:
+    """Return the target distribution with a prior, SSLDEC's target.
+
+    Parameters
+    ----------
+    prior, frequency
+        Parameters of `target_distribution`.
+    """
+    return partial(target_distribution, prior=prior, frequency=frequency)
+
+
+def hard_labels(Q: Tensor) -> Tensor:
+    """Return one-hot targets of the predicted classes.
+
+    Parameters
+    ----------
+    Q : Tensor of shape (n_samples, n_classes)
+        Class probabilities.
+    """
+    return torch.zeros_like(Q).scatter_(1, Q.argmax(1, keepdim=True), 1)
+
+
+class RunningAverage:
+    """Average of the predictions of all iterations so far, recent ones first.
+
+    Parameters
+    ----------
+    momentum : float, default=0.6
+        What is left of the past in each iteration, as in the original.
+    """
+
+    def __init__(self, momentum: float = 0.6) -> None:
+        self.momentum = momentum
+        self.total: Tensor | None = None
+        self.n_calls = 0
+
+    def __call__(self, Q: Tensor) -> Tensor:
+        """Return the average with Q in it."""
+        before = torch.zeros_like(Q) if self.total is None else self.total.to(Q.device)
+        self.total = self.momentum * before + (1 - self.momentum) * Q
+        self.n_calls += 1
+        return self.total / (1 - self.momentum**self.n_calls)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it remembers."""
+        return {"total": self.total, "n_calls": self.n_calls}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.total, self.n_calls = state["total"], state["n_calls"]
+
+
+def softmax_head(n_features: int, n_classes: int, *, spread: float | None = None) -> SoftmaxHead:
+    """Return the head of the baselines.
+
+    Parameters
+    ----------
+    n_features, n_classes, spread
+        Parameters of `SoftmaxHead`.
+    """
+    return SoftmaxHead(n_features, n_classes, spread)
+
+
+def hard_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return `hard_labels`; pseudo-labeling has no prior."""
+    return hard_labels
+
+
+def running_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return a new `RunningAverage`; temporal ensembling has no prior."""
+    return RunningAverage()
+
+
+SUPERVISED = Method(softmax_head, hard_target, SSLDECNet, fixed={"max_iter": 0})
+PSEUDO_LABELING = Method(softmax_head, hard_target, SSLDECNet, defaults={"target_views": 0})
+_CONSISTENCY = {"labeled_threshold": 0.0, "labeled_weight": 1.0, "balance": None, "target_views": 0}
+PI_MODEL = Method(softmax_head, hard_target, PiNet, fixed=_CONSISTENCY)
+TEMPORAL_ENSEMBLING = Method(softmax_head, running_target, ConsistencyNet, fixed=_CONSISTENCY)

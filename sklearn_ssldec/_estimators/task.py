@@ -1,0 +1,88 @@
+"""What a fit is about, described once and handed down; nothing below calls back up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_ssldec._samples.sources import Rows, Scans
+from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec.algorithm import Settings
+from sklearn_ssldec.labels import EncodedLabels
+
+
+@dataclass(frozen=True)
+class Method:
+    """What tells a method from others that use the same networks and the same loop.
+
+    Attributes
+    ----------
+    head : callable
+        ``head(n_features, n_classes)`` returns the module on top of the embedding.
+    target : callable
+        ``target(prior)`` returns what makes P of Q; called for each network anew, since it may remember.
+    net : SSLDECNet class
+        The skorch net, with its loss.
+    fixed : dict
+        Numbers of Algorithm 1 that are the method's, not the user's, to choose.
+    defaults : dict
+        Numbers of Algorithm 1 where the user has not chosen.
+    """
+
+    head: Callable[[int, int], nn.Module]
+    target: Callable[[Tensor | None], Callable[[Tensor], Tensor]]
+    net: type[SSLDECNet]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that the training of a network depends on, but its seed.
+
+    Attributes
+    ----------
+    samples : Rows or Scans
+        The samples, on the host.
+    labels : EncodedLabels
+        Their labels.
+    method : Method
+        The method.
+    module : Module class, Module instance or callable
+        What embeds.
+    module_params : dict
+        Its parameters.
+    settings : Settings
+        The numbers of Algorithm 1; its target is the method's.
+    prior : Tensor of shape (n_classes,), or None
+        Share of each class.
+    net_params : dict
+        Parameters of the skorch net.
+    device : torch.device
+        Where the network is trained.
+    data_parallel : bool
+        Whether the processes of torch.distributed train it together.
+    verbose : int
+        Whether progress is shown.
+    """
+
+    samples: Rows | Scans
+    labels: EncodedLabels
+    method: Method
+    module: Any
+    module_params: Mapping[str, Any]
+    settings: Settings
+    prior: Tensor | None
+    net_params: Mapping[str, Any]
+    device: torch.device
+    data_parallel: bool
+    verbose: int
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.labels.classes)

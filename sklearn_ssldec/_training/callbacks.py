@@ -1,0 +1,49 @@
+"""Which of skorch's callbacks have a meaning in Algorithm 1."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from skorch import callbacks as of_skorch
+
+# By what a callback would do, and what to use in its place.
+REFUSED: dict[type, str] = {
+    of_skorch.EarlyStopping: (
+        "it would stop pre-training, so that the unlabeled samples were never used. tol and "
+        "cycle__n_iter_no_change end training when the predictions stop changing"
+    ),
+    of_skorch.LRScheduler: "pretrain_lr and lr set the learning rate; a tuple is its first and last value",
+    of_skorch.EpochScoring: (
+        "an epoch trains towards computed targets and has no labels to score with. history_ holds the "
+        "accuracy on the labeled samples; cross_val_score with a SemiSupervisedSplitter scores held-out ones"
+    ),
+    of_skorch.BatchScoring: (
+        "a batch is trained towards computed targets and has no labels to score with. history_ holds the "
+        "loss and the accuracy on the labeled samples"
+    ),
+    of_skorch.ProgressBar: "verbose=1 shows a progress bar",
+}
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Refuse callbacks that cannot do here what they are for.
+
+    Parameters
+    ----------
+    callbacks : list of skorch callbacks, classes of these, or tuples of a name and one; "disable" or None
+        As given by the user.
+
+    Raises
+    ------
+    ValueError
+        If one cannot, with the reason.
+    """
+    if not isinstance(callbacks, list):
+        return
+    for each in callbacks:
+        callback = each[1] if isinstance(each, tuple) else each
+        kind = callback if inspect.isclass(callback) else type(callback)
+        for refused, reason in REFUSED.items():
+            if issubclass(kind, refused):
+                raise ValueError(f"callbacks holds {kind.__name__}, which has no meaning here: {reason}.")
