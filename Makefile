@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test lint format docs benchmark throughput meta-estimators results results-digits results-mnist \
+.PHONY: demo test lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-mnist \
     results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
@@ -35,6 +35,10 @@ $(VENV)/docs-installed: $(VENV)/installed
 
 docs: $(VENV)/docs-installed  ## Build the documentation into build/docs, the gallery too; warnings are errors
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
+
+docs-quick: $(VENV)/docs-installed  ## The same without running the gallery's examples; half a minute
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=0 \
+	    -d build/doctrees-quick docs build/docs-quick
 
 benchmark: $(VENV)/installed  ## Measure the overhead of training, prediction and import
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
@@ -72,11 +76,11 @@ results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated sca
 throughput: $(VENV)/installed  ## Measure images per second on a CUDA GPU
 	$(BIN)/python tests/benchmarks/throughput.py
 
-meta-estimators: $(VENV)/installed  ## Measure the table of docs/model_selection.md
+meta-estimators: $(VENV)/installed  ## Measure the table of docs/how_to/meta_estimators.md
 	$(ONE_THREAD) $(BIN)/python -W ignore tests/benchmarks/meta_estimators.py
 
 clean:
 	rm -rf build docs/auto_examples docs/api/generated $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-imbalance: $(VENV)/installed  ## Measure the table of rare classes (docs/method.md)
+imbalance: $(VENV)/installed  ## Measure the table of docs/experiments/class_sizes.md
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/imbalance.py
