@@ -71,9 +71,9 @@ html_css_files = ["cards.css"]
 def strip_code(app, doctree):
     """Remove the blank line at the end of a code block, which ends the last output for doctest."""
     for block in doctree.findall(nodes.literal_block):
-        text = block.astext().rstrip()
-        block.rawsource = text
-        block.children = [nodes.Text(text)]
+        if block.rawsource == block.astext() and block.rawsource.endswith("\n"):
+            block.rawsource = block.rawsource.rstrip()
+            block[:] = [nodes.Text(block.rawsource)]
 
 
 def setup(app):
