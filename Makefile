@@ -40,8 +40,9 @@ $(VENV)/docs-installed: $(VENV)/installed
 docs: $(VENV)/docs-installed  ## Build the documentation into build/docs, the gallery too; warnings are errors
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/docs
 
-docs-quick: $(VENV)/docs-installed  ## Build the documentation without the gallery; warnings are errors
-	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=0 -d build/doctrees-quick docs build/docs-quick
+docs-quick: $(VENV)/docs-installed  ## The same without running the gallery's examples; half a minute
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=0 \
+	    -d build/doctrees-quick docs build/docs-quick
 
 benchmark: $(VENV)/installed  ## Measure the overhead of training, prediction and import
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/benchmarks -s
@@ -79,11 +80,11 @@ results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated sca
 throughput: $(VENV)/installed  ## Measure images per second on a CUDA GPU
 	$(BIN)/python tests/benchmarks/throughput.py
 
-meta-estimators: $(VENV)/installed  ## Measure the table of docs/model_selection.md
+meta-estimators: $(VENV)/installed  ## Measure the table of docs/how_to/meta_estimators.md
 	$(ONE_THREAD) $(BIN)/python -W ignore tests/benchmarks/meta_estimators.py
 
 clean:
 	rm -rf build docs/auto_examples docs/api/generated $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-imbalance: $(VENV)/installed  ## Measure the table of rare classes (docs/method.md)
+imbalance: $(VENV)/installed  ## Measure the table of docs/experiments/class_sizes.md
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/imbalance.py

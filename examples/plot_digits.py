@@ -2,9 +2,9 @@
 Digits: ten labels a class
 ==========================
 
-100 of 1797 images of 8x8 pixels are labeled. SSLDEC takes images as they are; scikit-learn's
-semi-supervised classifiers get rows of pixels. Training is shortened for this page; with default settings
-it takes most of a minute and makes fewer errors (see the table of results).
+100 of 1797 images of 8x8 pixels are labeled. SSLDEC takes the images as they are; scikit-learn's
+semi-supervised classifiers take rows of pixels. Training is shortened for this page. With the default
+settings it takes about a minute and makes fewer errors (:doc:`/benchmarks`).
 """
 
 # %%
@@ -22,7 +22,7 @@ y = mask_labels(truth, 10, random_state=0)
 hidden = y == -1
 
 # %%
-# Each classifier learns from all samples; the accuracy is that on the samples whose labels were hidden.
+# Each classifier learns from all samples. The accuracy is measured on the samples whose labels were hidden.
 QUICK = {"pretrain_epochs": 60, "random_state": 0}
 supervised = SSLDECClassifier(max_iter=0, **QUICK).fit(images, y)
 clf = SSLDECClassifier(max_iter=8, **QUICK).fit(images, y)
@@ -39,8 +39,8 @@ for name, value in accuracy.items():
     print(f"{name:24}{value:.1%}")
 
 # %%
-# What the network makes of the images, in the plane: before the cycle, classes touch; after it, they stand
-# apart.
+# The embeddings of the images, projected to the plane: after supervised training some classes touch; after
+# SSLDEC they are separate.
 from sklearn_ssldec.display import (
     EmbeddingDisplay,
     LabeledConfusionMatrixDisplay,
@@ -51,11 +51,11 @@ EmbeddingDisplay.from_estimator(clf, images, y, before=supervised, max_samples=8
 plt.show()
 
 # %%
-# Which digits are taken for which, and the errors of which the network is surest. These displays leave out
-# what is not labeled; here the hidden labels are known.
+# The confusion matrix. This display ignores samples without a label; here the hidden labels are known.
 LabeledConfusionMatrixDisplay.from_estimator(clf, images, truth)
 plt.show()
 
 # %%
+# The misclassified images, the most confident errors first:
 MisclassifiedDisplay.from_estimator(clf, images, truth, max_images=10)
 plt.show()

@@ -1,10 +1,10 @@
 """
-A pipeline, and a grid over parts of the network
-================================================
+A pipeline, and a grid search over parameters of the network
+============================================================
 
-Parameters that begin with ``module__`` go to the network, as in skorch. The folds come from
-:class:`~sklearn_ssldec.model_selection.SemiSupervisedSplitter`: every unlabeled row is in every training
-fold, and only labeled rows are tested on.
+Parameters that begin with ``module__`` go to the network, as in skorch.
+:class:`~sklearn_ssldec.model_selection.SemiSupervisedSplitter` makes the folds: every unlabeled row is in
+every training fold, and only labeled rows are tested on.
 """
 
 # %%
@@ -21,7 +21,7 @@ X, truth = load_wine(return_X_y=True)
 y = mask_labels(truth, 12, random_state=0)  # 36 of 178 wines
 
 # %%
-# Features of a table have scales of their own, so a scaler comes first.
+# The features of a table have different scales, so a scaler comes first.
 pipeline = make_pipeline(StandardScaler(), SSLDECClassifier(max_iter=20, random_state=0))
 grid = {
     "ssldecclassifier__module__hidden_units": [(8,), (32, 32)],
@@ -34,14 +34,14 @@ for parameters, score in zip(
     print(f"{score:.3f}  {parameters}")
 
 # %%
-# The score of the search counts labeled rows only, and comes near to the accuracy on the rows whose labels
-# were hidden.
+# The score of the search counts labeled rows only. It is close to the accuracy on the rows whose labels were
+# hidden.
 hidden = y == -1
 print(f"best score of the search: {search.best_score_:.3f}")
 print(f"accuracy on hidden rows:  {search.score(X[hidden], truth[hidden]):.3f}")
 
 # %%
-# Does the unlabeled data help here? Held-out labels tell, if there are enough of them.
+# Does the unlabeled data help here? Held-out labels show it, if there are enough of them.
 print(compare_with_supervised(search.best_estimator_, X, y, cv=3))
 
 # %%

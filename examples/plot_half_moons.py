@@ -2,9 +2,8 @@
 A first fit: half-moons, eight labels among 600 points
 ======================================================
 
-Two interleaving half-moons, four points of each labeled, in the manner of the paper's figure 4. A network
-that is trained on the labels alone cuts through the moons; SSLDEC goes on from there and finds the gap
-between them.
+Two interleaving half-moons, with four labeled points each, as in the paper's figure 4. A network trained on
+the labels alone cuts through the moons. SSLDEC continues from there and finds the gap between them.
 """
 
 # %%
@@ -17,7 +16,7 @@ X, truth = make_moons(600, noise=0.1, random_state=0)
 y = mask_labels(truth, 4, random_state=3)
 
 # %%
-# With ``max_iter=0`` the network is trained on the labels alone. That is what SSLDEC starts from.
+# With ``max_iter=0``, the network is trained on the labels alone. SSLDEC starts from this network.
 from sklearn_ssldec import SSLDECClassifier
 
 supervised = SSLDECClassifier(max_iter=0, random_state=0).fit(X, y)
@@ -35,7 +34,7 @@ BoundaryDisplay.from_estimator(clf, X, y, before=supervised)
 plt.show()
 
 # %%
-# How training went: the share of predictions that an iteration changes falls, until ten iterations in a row
-# change next to none.
+# The history of training. The share of predictions that an iteration changes falls; training ends after ten
+# iterations in a row that change almost none.
 TrainingHistoryDisplay.from_estimator(clf)
 plt.show()

@@ -3,18 +3,18 @@ Segmenting the hippocampus with two labeled scans
 =================================================
 
 Real T1 scans, cropped around the hippocampus: two are labeled, ten are not. The network first learns from
-the two, then Algorithm 1 lets it learn from all twelve. Training is short, so that this takes two minutes of
-a CPU; for sixty unlabeled scans and default settings see ``examples/paper/hippocampus.py``.
+the two labeled scans, then from all twelve. Training is short, so that the example takes two minutes on a
+CPU. ``examples/paper/hippocampus.py`` uses sixty unlabeled scans and the default settings.
 
-The data is task 4 of the `Medical Segmentation Decathlon <http://medicaldecathlon.com>`_. Put its folder
-(``imagesTr``, ``labelsTr``) into the one that the environment variable ``SSLDEC_DATA`` names, as
-``hippocampus``. Without it this example makes up scans with a bean in them, and says so.
+The data is task 4 of the `Medical Segmentation Decathlon <http://medicaldecathlon.com>`_. Name its folder
+(with ``imagesTr`` and ``labelsTr``) ``hippocampus``, and set the environment variable ``SSLDEC_DATA`` to the
+folder that contains it. Without the data, this example generates scans with a bean in them, and says so.
 """
 
 # %%
 # The scans
 # ---------
-# Volumes are arrays in a list, and may differ in shape. A scan without labels has None for its label map.
+# The volumes are a list of arrays, which may differ in shape. A scan without labels has None as label map.
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ N_LABELED, N_UNLABELED, N_TEST = 2, 10, 6
 
 
 def beans(n_scans, rng):
-    """Make up scans: an ellipsoid in two parts, in noise; size, contrast and shading differ."""
+    """Generate scans: an ellipsoid in two parts, in noise; size, contrast and shading vary."""
     images, labels = [], []
     for _ in range(n_scans):
         shape = rng.integers([30, 40, 30], [38, 52, 38])
@@ -52,7 +52,7 @@ if folder.exists():
     data = load_decathlon(folder, n_volumes=N_LABELED + N_UNLABELED + N_TEST)
     images, truth = data.images, data.labels
 else:
-    print(f"{folder} is not there: these scans are made up.")
+    print(f"{folder} does not exist: these scans are generated.")
     images, truth = beans(N_LABELED + N_UNLABELED + N_TEST, np.random.default_rng(0))
 
 n_train = N_LABELED + N_UNLABELED
@@ -61,7 +61,7 @@ labels = [*truth[:N_LABELED], *[None] * N_UNLABELED]
 # %%
 # Fitting
 # -------
-# Pre-training is a quarter of the default here: 10 epochs of 64 patches.
+# Pre-training takes a quarter of the default number of epochs: 10 epochs of 64 patches.
 
 segmenter = SSLDECSegmenter(pretrain_epochs=10, max_iter=3, random_state=0)
 segmenter.fit(images[:n_train], labels)
@@ -69,9 +69,9 @@ segmenter.fit(images[:n_train], labels)
 # %%
 # What the unlabeled scans changed
 # --------------------------------
-# ``supervised_transduction_`` is what the network said of the training scans before it learned from the
-# unlabeled ones, ``transduction_`` what it says at the end. Here the truth is known, and the two can be
-# compared; of your own scans you can look at where they differ.
+# ``supervised_transduction_`` holds the label maps that the network predicted for the training scans before
+# it learned from the unlabeled ones, ``transduction_`` those at the end. Here the truth is known, so both can
+# be scored. With your own scans, look at where the two differ.
 
 unlabeled = slice(N_LABELED, n_train)
 before = dice_score(truth[unlabeled], segmenter.supervised_transduction_[unlabeled], average=None)
@@ -89,8 +89,8 @@ SegmentationDisplay.from_estimator(segmenter, images[n_train], truth[n_train])
 plt.show()
 
 # %%
-# How training went
-# -----------------
+# The history of training
+# -----------------------
 
 TrainingHistoryDisplay.from_estimator(segmenter)
 plt.show()

@@ -2,8 +2,8 @@
 Classes of different sizes
 ==========================
 
-SSLDEC's targets divide by the size of each cluster, which pulls all classes towards the same size. Where
-one moon has 60 points and the other 540, tell it the shares: ``class_prior``.
+SSLDEC's targets divide by the size of each cluster, which pulls all classes towards the same size. If the
+classes differ in size, as these moons with 540 and 60 points do, pass their shares as ``class_prior``.
 """
 
 # %%
@@ -17,8 +17,8 @@ X, truth = make_moons((540, 60), noise=0.1, random_state=0)
 y = mask_labels(truth, 4, random_state=0)
 
 # %%
-# Balanced accuracy is the mean over the classes of the share that is predicted right; it does not forgive a
-# rare class that is lost.
+# Balanced accuracy is the mean of the accuracies on each class, so a rare class counts as much as a frequent
+# one.
 default = SSLDECClassifier(random_state=0).fit(X, y)
 told = SSLDECClassifier(class_prior=[0.9, 0.1], random_state=0).fit(X, y)
 for name, clf in {"default": default, "class_prior": told}.items():
@@ -26,7 +26,7 @@ for name, clf in {"default": default, "class_prior": told}.items():
     print(f"{name:12} accuracy {clf.score(X, truth):.1%}, balanced {balanced:.1%}")
 
 # %%
-# Left without, right with the shares:
+# The regions of the two classes without the shares (left) and with them (right):
 import matplotlib.pyplot as plt
 
 from sklearn_ssldec.display import BoundaryDisplay

@@ -2,13 +2,13 @@
 Your own torch module
 =====================
 
-Any module that maps a batch of samples to embeddings of shape (n_samples, n_features) will do; the
-clustering layer is put on top of it. If its constructor takes ``input_shape`` or ``n_classes``, they are
-filled in from the data.
+Any module works that maps a batch of samples to embeddings of shape (n_samples, n_features). The clustering
+layer is added on top of it. If its constructor takes ``input_shape`` or ``n_classes``, they are filled in
+from the data.
 """
 
 # %%
-# A network for time series: convolutions along time, and a mean over it.
+# A network for time series: convolutions along time, then the mean over time.
 import numpy as np
 from torch import nn
 
@@ -30,8 +30,8 @@ class SeriesNetwork(nn.Module):
 
 
 # %%
-# Sine, square and saw-tooth waves of random phase, with noise: the phase hides the shape from all that
-# compares rows number by number.
+# Sine, square and sawtooth waves of random phase, with noise. Because of the phase, methods that compare rows
+# value by value cannot recognize the shape.
 rng = np.random.RandomState(0)
 truth = np.arange(300) % 3
 angle = 4 * np.pi * np.arange(64) / 64 + 2 * np.pi * rng.rand(300, 1)
@@ -39,8 +39,7 @@ waves = np.stack([np.sin(angle), np.sign(np.sin(angle)), angle / np.pi % 2 - 1])
 X = waves[truth, np.arange(300)] + 0.4 * rng.normal(size=(300, 64))
 
 # %%
-# The class is passed, not an instance: so parameters can be set through ``module__*``, by a grid search
-# too.
+# Pass the class, not an instance. Then ``module__*`` sets its parameters, also in a grid search.
 from sklearn.semi_supervised import LabelSpreading
 
 from sklearn_ssldec import SSLDECClassifier
@@ -56,13 +55,13 @@ for name, one in {"supervised": supervised, "SSLDEC": clf, "LabelSpreading": spr
     print(f"{name:16}{one.score(X[hidden], truth[hidden]):.1%}")
 
 # %%
-# Three waves, and the embeddings of all:
+# One wave of each class, and the embeddings of all waves:
 import matplotlib.pyplot as plt
 
 from sklearn_ssldec.display import EmbeddingDisplay
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-for shape, name in enumerate(("sine", "square", "saw-tooth")):
+for shape, name in enumerate(("sine", "square", "sawtooth")):
     axes[0].plot(X[shape] - 4 * shape, label=name)
 axes[0].set(yticks=[], xlabel="time")
 axes[0].legend(loc="upper right", fontsize="small")

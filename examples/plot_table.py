@@ -2,13 +2,13 @@
 A table with strings and missing labels
 =======================================
 
-Real tables mix numbers and words, and labels are missing as None, NaN or NA. One rule covers them: a
-missing label is an unlabeled row.
+Real tables mix numbers and strings, and mark missing labels as None, NaN or NA. A missing label is an
+unlabeled row.
 """
 
 # %%
-# A table of 400 penguins, made up: two measures, the island, and the species, which was written down for 30
-# of them.
+# A simulated table of 400 penguins: two measurements, the island, and the species, which is known for 30 of
+# them.
 import numpy as np
 import pandas as pd
 
@@ -28,8 +28,8 @@ table = pd.DataFrame(
 table.head(8)
 
 # %%
-# ``mark_unlabeled`` turns the column of labels into what ``fit`` takes. Numbers are scaled, words one-hot
-# encoded, by scikit-learn's own tools.
+# ``mark_unlabeled`` converts the column of labels to what ``fit`` takes. scikit-learn's transformers scale
+# the numbers and encode the strings.
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler

@@ -44,7 +44,7 @@ def public_names(module_name):
 
 
 def test_api_reference_names_everything_public():
-    listed = set(re.findall(r"^   (sklearn_ssldec\.\S+)$", (ROOT / "docs" / "api.rst").read_text(), re.M))
+    listed = set(re.findall(r"^   ~(sklearn_ssldec\.\S+)$", (ROOT / "docs" / "api.rst").read_text(), re.M))
     public = {f"{module}.{name}" for module in PUBLIC_MODULES for name, _ in public_names(module)}
     assert public == listed
 
@@ -74,3 +74,35 @@ def test_examples_have_a_title(path):
     assert set(underline) == {"="}
     assert len(underline) == len(title)
     compile(text, str(path), "exec")
+
+
+def links(path):
+    """Yield the relative targets of the links and images of a Markdown file, as (file, anchor)."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            yield target.partition("#")[::2]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+def test_links_from_pages_that_sphinx_does_not_build_lead_somewhere(name):
+    for file, anchor in links(ROOT / name):
+        target = ROOT / file
+        assert target.exists(), file
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
+            slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{file}#{anchor}"
+
+
+def test_the_tables_of_defaults_tell_the_defaults():
+    """A parameter that is renamed or dropped, or gets another default, must change there too."""
+    text = (ROOT / "docs" / "explanation" / "defaults.md").read_text()
+    rows = re.compile(r"^\| `(\w+)` \| ([^|]*) \|", re.M)
+    auto, fixed = map(rows.findall, text.split("These are the same for rows and images:"))
+    defaults = sklearn_ssldec.SSLDECClassifier().get_params()
+    named = {name for name, _ in auto} | {"device"}
+    assert named == {name for name, value in defaults.items() if isinstance(value, str) and value == "auto"}
+    for name, told in fixed:
+        if not name.startswith("optimizer"):
+            assert defaults[name] == float(told), name

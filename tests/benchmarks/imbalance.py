@@ -1,4 +1,7 @@
-"""Half-moons of different sizes, with and without the class prior: the table of docs/method.md."""
+"""Half-moons of different sizes, with and without the class prior.
+
+Prints the table of docs/experiments/class_sizes.md.
+"""
 
 from __future__ import annotations
 

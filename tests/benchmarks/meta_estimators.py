@@ -1,6 +1,6 @@
 """What scikit-learn's tools make of -1 in y, and what this library puts in their place.
 
-Prints the table of docs/model_selection.md; with names of estimators, their columns only.
+Prints the table of docs/how_to/meta_estimators.md; with names of estimators, their columns only.
 """
 
 from __future__ import annotations
