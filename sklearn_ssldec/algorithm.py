@@ -18,6 +18,10 @@ from sklearn_ssldec.clustering import (
     target_distribution,
 )
 
+# Out of reach is a threshold that so many iterations in a row have missed, in so many epochs each.
+OUT_OF_REACH = 3
+MANY_EPOCHS = 10
+
 
 class Samples(Protocol):
     """What Algorithm 1 asks of the samples: their number. A tensor, or the voxels of volumes."""
@@ -333,8 +337,8 @@ class SSLDEC:
 
     def train_to_threshold(self) -> tuple[float, int]:
         """While train accuracy < threshold do M <- train_model(L). Return the accuracy and the epochs."""
-        epochs = 0
-        while (reached := self.accuracy(self.predict(self.L))) < self.settings.labeled_threshold:
+        epochs, threshold = 0, self.reachable_threshold()
+        while (reached := self.accuracy(self.predict(self.L))) < threshold:
             if epochs == self.settings.max_labeled_epochs:
                 break
             self.M.train_epoch(self.X, self.Y, self.L)
@@ -367,6 +371,21 @@ class SSLDEC:
     def is_calm(self) -> bool:
         """Tell whether the predictions have hardly changed for long enough."""
         return self.outcome.n_calm >= self.settings.n_iter_no_change
+
+    def reachable_threshold(self) -> float:
+        """Return `labeled_threshold`, or what is reached where iteration after iteration ends below it.
+
+        Two equal samples with different labels make an accuracy of 1 impossible, and each iteration would
+        train to the cap.
+        """
+        threshold, cap = self.settings.labeled_threshold, self.settings.max_labeled_epochs
+        below: list[float] = []
+        for record in self.outcome.history[1:]:
+            at_cap = cap >= MANY_EPOCHS and record["labeled_epochs"] == cap
+            below = [*below, record["labeled_accuracy"]] if at_cap else []
+            if len(below) == OUT_OF_REACH:
+                threshold, below = min(below), []
+        return threshold
 
     def accuracy(self, Q: Tensor) -> float:
         """Return the accuracy of soft assignments of the labeled samples."""

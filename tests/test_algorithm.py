@@ -267,3 +267,29 @@ def test_history_has_one_record_an_iteration():
     assert last["subset_size"] == 6
     assert last["loss"] == 0.5
     assert last["seconds"] >= 0
+
+
+def test_a_threshold_that_cannot_be_reached_is_not_asked_for_for_ever():
+    # The second label is never learned. Nine iterations to the cap would be 9 * 12 epochs.
+    model = ScriptedModel(soft(0, 0, 0, 1, 0, 1))
+    outcome = run(model, max_iter=9, max_labeled_epochs=12, n_iter_no_change=20)
+    assert [record["labeled_epochs"] for record in outcome.history[1:]] == [12, 12, 12] + [0] * 6
+    # A cap of few epochs is no evidence.
+    model = ScriptedModel(soft(0, 0, 0, 1, 0, 1))
+    outcome = run(model, max_iter=9, max_labeled_epochs=4, n_iter_no_change=20)
+    assert [record["labeled_epochs"] for record in outcome.history[1:]] == [4] * 9
+
+
+def test_the_threshold_falls_to_the_least_that_was_reached():
+    settings = Settings(**{**SETTINGS.__dict__, "max_labeled_epochs": 10})
+    algorithm = SSLDEC(ScriptedModel(soft(0, 1)), X, Y, 2, settings)
+    algorithm.outcome.history = [{"labeled_epochs": 3, "labeled_accuracy": 0.0}] + [
+        {"labeled_epochs": 10, "labeled_accuracy": accuracy} for accuracy in (0.9, 0.8, 0.95)
+    ]
+    assert algorithm.reachable_threshold() == 0.8
+    algorithm.outcome.history.append({"labeled_epochs": 10, "labeled_accuracy": 0.7})
+    assert algorithm.reachable_threshold() == 0.8
+    del algorithm.outcome.history[2]
+    assert algorithm.reachable_threshold() == 0.7  # 0.9, 0.95, 0.7
+    algorithm.outcome.history[2]["labeled_epochs"] = 9
+    assert algorithm.reachable_threshold() == 1.0

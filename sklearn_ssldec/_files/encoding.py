@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,15 +99,16 @@ class Encoder:
             items = [self.encode(item, f"{name}.{i}") for i, item in enumerate(value)]
             return items if kind is list else {TAG: "tuple", "items": items}
         if kind is dict:
-            pairs = [[key, self.encode(item, f"{name}.{key}")] for key, item in value.items()]
-            if all(type(key) is str for key in value) and TAG not in value:
-                return dict(pairs)
-            keys = [self.encode(key, f"{name}.{i}") for i, key in enumerate(value)]
-            return {TAG: "dict", "keys": keys, "values": [item for _, item in pairs]}
+            return self._dict(value, name)
         if isinstance(value, np.generic):
             return {TAG: "scalar", "array": self._array(np.asarray(value), name)}
         if kind is np.ndarray:
             return self._array(value, name)
+        return self._known(value, name)
+
+    def _known(self, value: Any, name: str) -> dict[str, Any]:
+        """Return what is known by its kind: tensors, devices, classes and objects."""
+        kind = type(value)
         if kind in (Tensor, nn.Parameter):
             return {TAG: "tensor", "name": self._keep(value, name)}
         if kind is torch.device:
@@ -117,6 +119,13 @@ class Encoder:
             parameters = {p: self.encode(getattr(value, p), f"{name}.{p}") for p in _parameters(kind)}
             return {TAG: "object", "class": kind.__name__, "parameters": parameters}
         raise UnwritableError(f"{name} is {value!r}")
+
+    def _dict(self, value: dict, name: str) -> dict[str, Any]:
+        pairs = [[key, self.encode(item, f"{name}.{key}")] for key, item in value.items()]
+        if all(type(key) is str for key in value) and TAG not in value:
+            return dict(pairs)
+        keys = [self.encode(key, f"{name}.{i}") for i, key in enumerate(value)]
+        return {TAG: "dict", "keys": keys, "values": [item for _, item in pairs]}
 
     def _array(self, array: np.ndarray, name: str) -> dict[str, Any]:
         if array.dtype.kind == "U":  # as code points: a header of a safetensors file has an end
@@ -189,34 +198,33 @@ class Decoder:
             return node
         if TAG not in node:
             return {key: self.decode(item) for key, item in node.items()}
+        readers: dict[Any, Callable[[dict[str, Any]], Any]] = {
+            "float": lambda node: FLOATS[node["value"]],
+            "tuple": lambda node: tuple(self._list(node["items"])),
+            "dict": self._dict,
+            "scalar": lambda node: self._of(np.ndarray, node["array"])[()],
+            "array": self._array,
+            "strings": lambda node: self._strings(self.tensors[node["name"]].numpy()),
+            "objects": self._objects,
+            "tensor": lambda node: self.tensors[node["name"]],
+            "device": lambda node: torch.device(node["name"]),
+            "class": lambda node: CLASSES[node["name"]],
+            "object": self._object,
+        }
         tag = node[TAG]
-        if tag == "float":
-            return FLOATS[node["value"]]
-        if tag == "tuple":
-            return tuple(self._list(node["items"]))
-        if tag == "dict":
-            return dict(zip(self._list(node["keys"]), self._list(node["values"]), strict=True))
-        if tag == "scalar":
-            return self._of(np.ndarray, node["array"])[()]
-        if tag == "array":
-            dtype = np.dtype({name.name: name for name in DTYPES}[node["dtype"]])
-            stored = self.tensors[node["name"]].numpy()
-            if stored.dtype != DTYPES[dtype]:
-                raise ValueError(f"an array of {stored.dtype} stands for one of {dtype}")
-            return stored.copy().view(dtype)
-        if tag == "strings":
-            return self._strings(self.tensors[node["name"]].numpy())
-        if tag == "objects":
-            return self._objects(node)
-        if tag == "tensor":
-            return self.tensors[node["name"]]
-        if tag == "device":
-            return torch.device(node["name"])
-        if tag == "class":
-            return CLASSES[node["name"]]
-        if tag == "object":
-            return self._object(node)
-        raise ValueError(f"unknown kind of value {tag!r}")
+        if not isinstance(tag, str) or tag not in readers:
+            raise ValueError(f"unknown kind of value {tag!r}")
+        return readers[tag](node)
+
+    def _dict(self, node: dict[str, Any]) -> dict:
+        return dict(zip(self._list(node["keys"]), self._list(node["values"]), strict=True))
+
+    def _array(self, node: dict[str, Any]) -> np.ndarray:
+        dtype = np.dtype({name.name: name for name in DTYPES}[node["dtype"]])
+        stored = self.tensors[node["name"]].numpy()
+        if stored.dtype != DTYPES[dtype]:
+            raise ValueError(f"an array of {stored.dtype} stands for one of {dtype}")
+        return stored.copy().view(dtype)
 
     def _list(self, node: Any) -> list:
         if not isinstance(node, list):
