@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from _results import Results
 from joblib import Parallel, delayed
 from scipy import ndimage
 from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECSegmenter
-from sklearn_ssldec._samples.placing import resolve_device
-from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
 from sklearn_ssldec.networks import DenseNet3D
@@ -45,7 +45,7 @@ class KeepSupervised(Callback):
     def __init__(self, pretrain_epochs: int) -> None:
         self.pretrain_epochs = pretrain_epochs
 
-    def on_epoch_end(self, net: VoxelNet, **kwargs: object) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: object) -> None:
         """Copy the weights that the net predicts with."""
         if len(net.history) == self.pretrain_epochs:
             self.weights_ = copy.deepcopy(net.predicting().state_dict())
@@ -94,7 +94,7 @@ def wide_methods(**parameters: object) -> dict[str, SSLDECSegmenter]:
 
 def figure_3(device: str) -> dict[str, object]:
     """Return the parameters of training with the paper's network, on a CPU with a third of its filters."""
-    on_cpu = resolve_device(device).type == "cpu"
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     narrow = {"module__width": 0.32, "module__dropout": 0.1} if on_cpu else {}
     return {"module": DenseNet3D, "batch_size": 4, "patches_per_epoch": 128, **narrow}
 
