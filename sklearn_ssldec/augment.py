@@ -175,9 +175,10 @@ class RandomAffine:
         drawn = [limit * each for limit, each in zip(limits, uniform, strict=True)]
         angle, log_x, log_y, shear, shift_x, shift_y = drawn
         cos, sin = angle.cos(), angle.sin()
-        return torch.stack(
-            [cos * log_x.exp(), shear - sin, shift_x, sin, cos * log_y.exp(), shift_y], dim=1
-        ).reshape(-1, 2, 3)
+        rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+        stretch = torch.stack([log_x.exp(), shear, torch.zeros_like(shear), log_y.exp()], dim=1)
+        shifts = torch.stack([shift_x, shift_y], dim=1)
+        return torch.cat([rotation @ stretch.view(-1, 2, 2), shifts[..., None]], dim=2)
 
     def _draw_3d(self, batch: Tensor) -> Tensor:
         def draw() -> Tensor:

@@ -1,97 +1,207 @@
-"""Scans from files: NIfTI in and out, and the data sets of the segmentation experiments. Read by nibabel."""
+"""Scans from files: NIfTI in and out, and the data sets of the segmentation experiments. Read by nibabel.
+
+Arrays are oriented to the canonical axes by default: the first axis goes from left to right, the second from
+back to front, the third from bottom to top (RAS+), as the file's affine says. Label maps are brought back to
+the orientation of their scan's file when they are saved. Nothing is resampled: voxels keep their size, and
+the voxel sizes are not read, so scans of very different voxel sizes must be resampled first, for example by
+``nibabel.processing.resample_to_output``.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_ssldec._samples.volumes import dtype_with_room
+
 # Labels of iSeg2017's tissues; outside the brain the T1 image is 0.
 ISEG_BACKGROUND, ISEG_CSF = 0, 10
 
+# How far a label may be from a whole number. Labels stored as scaled 8-bit integers are off by less.
+LABEL_TOLERANCE = 0.1
 
-def load_nifti(path: str | os.PathLike | Sequence[str | os.PathLike]) -> np.ndarray:
-    r"""Load a scan, or a label map, from a file that nibabel can read (NIfTI, Analyze and others).
+# How far the same voxel of two files may lie apart, in voxels.
+GRID_TOLERANCE = 0.1
+
+# The end of a scan's name in nnU-Net's layout: the number of its channel.
+CHANNEL = re.compile(r"(.+)_(\d{4})")
+
+
+def load_nifti(
+    path: str | os.PathLike | Sequence[str | os.PathLike], *, orientation: str = "canonical"
+) -> np.ndarray:
+    r"""Load a scan from a file that nibabel can read (NIfTI, Analyze and others).
 
     Parameters
     ----------
     path : path-like, or sequence of them
-        The file; several (T1 and T2 of one person) are the channels of one scan.
+        The file. Several files, such as T1 and T2 of one person, become the channels of one scan.
+    orientation : {"canonical", "file"}, default="canonical"
+        "canonical" permutes and flips the spatial axes to the closest of left to right, back to front, bottom
+        to top (nibabel's ``as_closest_canonical``); an image with two axes stays as it is. "file" keeps the
+        axes of the file, and does not compare the affines of several files.
 
     Returns
     -------
     ndarray of shape (\*spatial) or (n_channels, \*spatial)
-        float32; of a single file that stores integers without a scale, these integers, as label maps need. A
-        fourth axis of the file holds channels, and comes first.
+        float32; of a single file that stores integers without a scale, these integers. A fourth axis of the
+        file holds channels, and comes first. Voxels are not resampled, and their size is not returned.
 
     Raises
     ------
+    ValueError
+        If several files differ in their shape or, with "canonical", in where their voxels lie; if a file does
+        not hold real numbers, or has more axes; or if `orientation` is another.
     ImportError
         If nibabel is not installed.
+
+    See Also
+    --------
+    load_label_map : Load labels, which must be whole numbers.
 
     Examples
     --------
     >>> volume = load_nifti("T1.nii.gz")  # doctest: +SKIP
     >>> volume = load_nifti(["T1.nii.gz", "T2.nii.gz"])  # doctest: +SKIP
     """
-    if not isinstance(path, str | os.PathLike):
-        return np.stack([load_nifti(each).astype(np.float32) for each in path])
-    image = _nibabel().load(path)
-    values = np.asanyarray(image.dataobj)
-    if values.dtype.kind not in "iu":
-        values = values.astype(np.float32)
-    elif not values.dtype.isnative:
-        values = values.astype(values.dtype.newbyteorder("="))
-    if values.ndim == 4:
-        values = np.moveaxis(values, -1, 0)
-        values = values[0] if len(values) == 1 else values
-    return values
+    if isinstance(path, str | os.PathLike):
+        values = _read(path, orientation)[0]
+        return values.astype(np.float32 if values.dtype.kind == "f" else values.dtype.newbyteorder("="))
+    channels = [_read(each, orientation) for each in path]
+    if not channels:
+        raise ValueError("path is an empty sequence; it must name at least one file.")
+    for _, grid in channels[1:]:
+        _check_same_grid(grid, channels[0][1], orientation)
+    return np.concatenate([values.reshape(-1, *grid.shape).astype(np.float32) for values, grid in channels])
 
 
-def save_nifti(label_map: Any, path: str | os.PathLike, like: str | os.PathLike) -> None:
-    """Save a label map as NIfTI, with the affine of the scan that it belongs to.
+def load_label_map(
+    path: str | os.PathLike,
+    *,
+    like: str | os.PathLike | None = None,
+    orientation: str = "canonical",
+) -> np.ndarray:
+    r"""Load a label map from a file that nibabel can read.
+
+    Programs often store labels as scaled integers, by saving float labels with the header of a scan. Such a
+    file holds 2.99998 for 3. Values are therefore rounded, after a check that they are close to whole
+    numbers.
 
     Parameters
     ----------
-    label_map : array-like of int, of the spatial shape of the scan
-        Labels.
     path : path-like
-        Where to save it, a name that ends in .nii or .nii.gz.
-    like : path-like
-        File of the scan.
+        The file.
+    like : path-like, default=None
+        File of the scan that the labels belong to; the voxels of both must lie in the same places.
+    orientation : {"canonical", "file"}, default="canonical"
+        As in `load_nifti`; use the same for the scan. With "file", only the shape is compared with `like`.
+
+    Returns
+    -------
+    ndarray of shape (\*spatial), int16, int32 or int64
+        The smallest of these dtypes that holds the labels.
 
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If a value is more than 0.1 away from a whole number, as in maps that were resampled by interpolation,
+        or not finite; if the file holds several maps; or if its voxels are not those of `like`.
+    ImportError
+        If nibabel is not installed.
+
+    Examples
+    --------
+    >>> labels = load_label_map("labels.nii.gz", like="T1.nii.gz")  # doctest: +SKIP
+    """
+    values, grid = _read(path, orientation)
+    if values.shape != grid.shape:
+        raise ValueError(f"{os.fspath(path)!r} holds {len(values)} maps, of shape {grid.shape}, and not one.")
+    if like is not None:
+        _check_same_grid(grid, _grid(_open(like), like, orientation), orientation)
+    return _as_labels(values, path)
+
+
+def save_nifti(
+    label_map: Any,
+    path: str | os.PathLike,
+    like: str | os.PathLike,
+    *,
+    orientation: str = "canonical",
+    dtype: Any = None,
+) -> None:
+    r"""Save a label map, or another map of one scan, as NIfTI, in the space of the scan's file.
+
+    Parameters
+    ----------
+    label_map : array-like of shape (\*spatial)
+        Labels, of the spatial shape of the scan as `load_nifti` returns it.
+    path : path-like
+        Where to save it, a name that ends in .nii or .nii.gz.
+    like : path-like
+        File of the scan. The saved map has its affine, and so its voxel sizes.
+    orientation : {"canonical", "file"}, default="canonical"
+        How the scan was loaded. A map of a "canonical" scan is brought back to the file's own axes.
+    dtype : dtype-like, default=None
+        What values are stored as. None is for labels: int16, or int32 if they need it. Pass np.float32 for
+        probabilities.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, `dtype` cannot hold a value, or values are not whole numbers where an integer dtype
+        is asked for; if `label_map` has masked voxels, or `orientation` is another.
+    TypeError
+        If `label_map` does not hold real numbers.
     ImportError
         If nibabel is not installed.
 
     Examples
     --------
     >>> save_nifti(seg.predict([volume])[0], "labels.nii.gz", like="T1.nii.gz")  # doctest: +SKIP
+    >>> probability = seg.predict_proba([volume])[0][1]  # doctest: +SKIP
+    >>> save_nifti(probability, "p.nii.gz", like="T1.nii.gz", dtype=np.float32)  # doctest: +SKIP
     """
     nibabel = _nibabel()
-    scan = nibabel.load(like)
-    labels = np.asarray(label_map)
-    if labels.shape != scan.shape[: labels.ndim] or labels.ndim != min(3, len(scan.shape)):
+    scan = _open(like)
+    grid = _grid(scan, like, orientation)
+    values = _storable(label_map, dtype)
+    if values.shape != grid.shape:
+        hint = ""
+        if values.shape == scan.shape[:3]:
+            hint = ' If the map has the axes of the file, pass orientation="file".'
         raise ValueError(
-            f"label_map has shape {labels.shape}, but the scan {os.fspath(like)!r} has {scan.shape}."
+            f"label_map has shape {values.shape}, but the scan {grid.path!r} has {grid.shape}.{hint}"
         )
-    smallest = np.result_type(np.min_scalar_type(labels.min()), np.min_scalar_type(labels.max()))
-    dtype = np.int16 if smallest.itemsize < 2 else np.int32
-    image = nibabel.Nifti1Image(labels.astype(dtype), scan.affine)
+    if grid.turn is not None:
+        identity = nibabel.orientations.axcodes2ornt("RAS")
+        back = nibabel.orientations.ornt_transform(identity, grid.turn)
+        values = nibabel.orientations.apply_orientation(values, back)
+    image = nibabel.Nifti1Image(values, scan.affine, dtype=values.dtype)
     image.header.set_xyzt_units(xyz="mm")
     nibabel.save(image, path)
 
 
-def load_decathlon(folder: str | os.PathLike, subset: str = "train", n_volumes: int | None = None) -> Bunch:
-    r"""Load a task of the Medical Segmentation Decathlon, or data in its layout.
+def load_decathlon(
+    folder: str | os.PathLike,
+    subset: str = "train",
+    n_volumes: int | None = None,
+    *,
+    orientation: str = "canonical",
+) -> Bunch:
+    r"""Load a task of the Medical Segmentation Decathlon, or data in its layout or in nnU-Net's.
+
+    In the Decathlon's layout the labels of ``imagesTr/case.nii.gz`` are in ``labelsTr/case.nii.gz``. In
+    nnU-Net's, each channel has a file of its own, ``imagesTr/case_0000.nii.gz``, ``case_0001.nii.gz`` and so
+    on; the scan's channels are in this order. Which of the two it is follows from the names of the label
+    files or, where there are none, from ``channel_names`` in nnU-Net's ``dataset.json``.
 
     Parameters
     ----------
@@ -100,20 +210,26 @@ def load_decathlon(folder: str | os.PathLike, subset: str = "train", n_volumes: 
     subset : {"train", "test"}, default="train"
         Scans in ``imagesTr``, or in ``imagesTs``, which have no labels.
     n_volumes : int, default=None
-        The first so many, in the order of their names; None for all.
+        The first `n_volumes` scans, in the order of their names; None for all.
+    orientation : {"canonical", "file"}, default="canonical"
+        As in `load_nifti`, for scans and labels.
 
     Returns
     -------
     Bunch
         ``images``, a list of arrays of shape (\*spatial), or (n_channels, \*spatial); ``labels``, a list of
         label maps, None for a scan that has none; ``names``, the names of the cases; ``paths``, those of the
-        scans' files. Intensities are as in the files, whose scales may differ by orders of magnitude:
-        :class:`~sklearn_ssldec.SSLDECSegmenter` scales each volume.
+        scans' files, of several channels the first, which `save_nifti` takes as `like`. Intensities are as in
+        the files, whose scales may differ by orders of magnitude:
+        :class:`~sklearn_ssldec.SSLDECSegmenter` scales each volume. Voxel sizes are not changed.
 
     Raises
     ------
     FileNotFoundError
         If there is no scan.
+    ValueError
+        If no label file has the name of a scan, channels of a case are missing, a label file holds values
+        that are not whole numbers, or the voxels of a case's files do not lie in the same places.
     ImportError
         If nibabel is not installed.
 
@@ -126,16 +242,28 @@ def load_decathlon(folder: str | os.PathLike, subset: str = "train", n_volumes: 
     if subset not in ("train", "test"):
         raise ValueError(f"subset must be 'train' or 'test', got {subset!r}.")
     scans = folder / ("imagesTr" if subset == "train" else "imagesTs")
-    # macOS leaves "._name" beside the files of an archive.
-    paths = sorted(p for p in scans.glob("*.nii*") if not p.name.startswith("."))[:n_volumes]
+    paths = _by_stem(scans)
     if not paths:
         raise FileNotFoundError(f"There is no *.nii or *.nii.gz in {os.fspath(scans)!r}.")
-    label_paths = [folder / "labelsTr" / path.name for path in paths]
+    label_paths = _by_stem(folder / "labelsTr")
+    cases = (
+        _channels_of_cases(paths) if _is_nnunet(folder) else {name: [path] for name, path in paths.items()}
+    )
+    if subset == "train" and label_paths and not cases.keys() & label_paths.keys():
+        raise ValueError(
+            f"No label file in {os.fspath(folder / 'labelsTr')!r} has the name of a scan: the labels are "
+            f"called {min(label_paths)!r} and so on, the scans {min(paths)!r} and so on."
+        )
+    names = sorted(cases)[:n_volumes]
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray | None] = []
+    for name in names:
+        files = cases[name]
+        images.append(load_nifti(files[0] if len(files) == 1 else files, orientation=orientation))
+        path = label_paths.get(name) if subset == "train" else None
+        labels.append(None if path is None else load_label_map(path, like=files[0], orientation=orientation))
     return Bunch(
-        images=[load_nifti(path) for path in paths],
-        labels=[load_nifti(path).astype(np.int16) if path.exists() else None for path in label_paths],
-        names=[path.name.split(".")[0] for path in paths],
-        paths=[os.fspath(path) for path in paths],
+        images=images, labels=labels, names=names, paths=[os.fspath(cases[name][0]) for name in names]
     )
 
 
@@ -155,12 +283,15 @@ def load_iseg2017(folder: str | os.PathLike) -> Bunch:
     Bunch
         ``images``, a list of arrays of shape (2, \*spatial), float32; ``labels``, a list of label maps with
         10 (CSF), 150 (gray matter) and 250 (white matter), None for a subject without; ``names``. As in the
-        paper, the background (0) is merged with CSF; `separate_background` takes it out again.
+        paper, the background (0) is merged with CSF; `separate_background` takes it out again. Axes are those
+        of the files, since Analyze files do not store an orientation.
 
     Raises
     ------
     FileNotFoundError
         If there is no subject, or an image is missing.
+    ValueError
+        If the files of a subject differ in shape, or its labels are not whole numbers.
     ImportError
         If nibabel is not installed.
 
@@ -175,12 +306,13 @@ def load_iseg2017(folder: str | os.PathLike) -> Bunch:
     images: list[np.ndarray] = []
     labels: list[np.ndarray | None] = []
     for name in names:
-        images.append(load_nifti([folder / f"{name}-T1.hdr", folder / f"{name}-T2.hdr"]))
+        t1 = folder / f"{name}-T1.hdr"
+        images.append(load_nifti([t1, folder / f"{name}-T2.hdr"], orientation="file"))
         path = folder / f"{name}-label.hdr"
         if not path.exists():
             labels.append(None)
             continue
-        merged = load_nifti(path).astype(np.int16)
+        merged = load_label_map(path, like=t1, orientation="file")
         merged[merged == ISEG_BACKGROUND] = ISEG_CSF
         labels.append(merged)
     return Bunch(images=images, labels=labels, names=names)
@@ -219,7 +351,7 @@ def mask_slices(label_map: Any, step: int = 5, axis: int = -1, unlabeled_label: 
     Parameters
     ----------
     label_map : array-like of int
-        Labels of a whole volume.
+        Labels of a whole volume; masked voxels of a masked array are unlabeled.
     step : int, default=5
         One slice in so many keeps its labels; the first is in the middle of the first `step`.
     axis : int, default=-1
@@ -230,7 +362,7 @@ def mask_slices(label_map: Any, step: int = 5, axis: int = -1, unlabeled_label: 
     Returns
     -------
     ndarray of int
-        A copy of the labels; of a signed dtype if `label_map` has an unsigned one.
+        A copy of the labels, of a dtype that holds the mark too.
 
     Raises
     ------
@@ -245,10 +377,11 @@ def mask_slices(label_map: Any, step: int = 5, axis: int = -1, unlabeled_label: 
     """
     if step < 1:
         raise ValueError(f"step must be positive, got {step!r}.")
-    labels = np.asarray(label_map)
-    masked = np.full(labels.shape, unlabeled_label, dtype=np.result_type(labels.dtype, np.int8))
+    labels = np.asanyarray(label_map)
+    dtype = dtype_with_room(labels.dtype, unlabeled_label)
+    masked = np.full(labels.shape, unlabeled_label, dtype=dtype)
     kept = (slice(None),) * (axis % labels.ndim) + (slice(step // 2, None, step),)
-    masked[kept] = labels[kept]
+    masked[kept] = np.ma.filled(labels[kept].astype(dtype), unlabeled_label)
     return masked
 
 
@@ -257,6 +390,163 @@ def _subjects(folder: Path) -> Iterator[str]:
     for path in folder.glob("subject-*-T1.hdr"):
         if match := re.fullmatch(r"(subject-\d+)-T1\.hdr", path.name):
             yield match[1]
+
+
+class _Grid(NamedTuple):
+    """Where the voxels of an array lie: its spatial shape and affine, and how to get it from the file's."""
+
+    path: str
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    turn: np.ndarray | None
+
+
+def _read(path: str | os.PathLike, orientation: str) -> tuple[np.ndarray, _Grid]:
+    """Return the values of one file, with its channels first if it has several, and its grid."""
+    image = _open(path)
+    grid = _grid(image, path, orientation)
+    values = np.asanyarray(image.dataobj)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{os.fspath(path)!r} stores {values.dtype}; values must be integers or floating-point numbers."
+        )
+    if values.ndim == 5 and values.shape[3] == 1:  # NIfTI's vectors, whose fourth axis is time
+        values = values[..., 0, :]
+    if values.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"{os.fspath(path)!r} has shape {values.shape}; a scan has two or three spatial axes, and "
+            "possibly one of channels."
+        )
+    if grid.turn is not None:
+        values = _nibabel().orientations.apply_orientation(values, grid.turn)
+    if values.ndim == 4:
+        values = np.moveaxis(values, -1, 0)
+        values = values[0] if len(values) == 1 else values
+    return values, grid
+
+
+def _open(path: str | os.PathLike) -> Any:
+    """Return nibabel's image of a file, whose values are not read yet."""
+    nibabel = _nibabel()
+    image = nibabel.load(path)
+    if not isinstance(image, nibabel.spatialimages.SpatialImage):
+        raise ValueError(f"{os.fspath(path)!r} holds no image, but a {type(image).__name__}.")
+    return image
+
+
+def _grid(image: Any, path: str | os.PathLike, orientation: str) -> _Grid:
+    """Return the grid of an image, in the orientation asked for; with two axes, always in the file's."""
+    if orientation not in ("canonical", "file"):
+        raise ValueError(f"orientation must be 'canonical' or 'file', got {orientation!r}.")
+    path, shape, affine = os.fspath(path), tuple(image.shape[:3]), image.affine
+    if orientation == "file" or len(shape) < 3:
+        return _Grid(path, shape, affine, None)
+    orientations = _nibabel().orientations
+    turn = orientations.io_orientation(affine)
+    if not np.isfinite(turn).all():
+        raise ValueError(
+            f"The affine of {path!r} does not say where each axis points: {affine.tolist()}. Pass "
+            'orientation="file" to keep the axes of the file.'
+        )
+    turned = tuple(shape[axis] for axis in np.argsort(turn[:, 0]))
+    return _Grid(path, turned, affine @ orientations.inv_ornt_aff(turn, shape), turn)
+
+
+def _check_same_grid(one: _Grid, other: _Grid, orientation: str) -> None:
+    """Refuse two files whose voxels do not lie in the same places; with "file", compare shapes only."""
+    if one.shape != other.shape:
+        raise ValueError(
+            f"{one.path!r} has the spatial shape {one.shape}, but {other.path!r} has {other.shape}."
+        )
+    if orientation == "file":
+        return
+    corners = np.array([*itertools.product(*[(0, n - 1) for n in (*one.shape, 1, 1)[:3]])], dtype=float)
+    corners = np.column_stack([corners, np.ones(len(corners))]).T
+    distance = np.abs(np.linalg.pinv(other.affine) @ one.affine @ corners - corners).max()
+    if not distance <= GRID_TOLERANCE:
+        raise ValueError(
+            f"The affines of {one.path!r} and {other.path!r} differ: the same voxel of both lies up to "
+            f"{distance:.3g} voxels apart. Resample one to the other, for example by "
+            "nibabel.processing.resample_from_to (order=0 for labels). If an affine is wrong and the arrays "
+            'agree, pass orientation="file", which does not compare affines.'
+        )
+
+
+def _as_labels(values: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """Return the labels that a file holds as integers."""
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            rounded = np.rint(values)
+            distance = np.abs(values - rounded).max()
+        if not distance <= LABEL_TOLERANCE:
+            raise ValueError(
+                f"{os.fspath(path)!r} does not hold labels: values are up to {distance:.2g} away from a "
+                "whole number. Was it resampled with interpolation, or is it a map of probabilities?"
+            )
+        values = rounded
+    smallest, largest = int(values.min()), int(values.max())
+    for dtype in (np.int16, np.int32, np.int64):
+        if np.iinfo(dtype).min <= smallest and largest <= np.iinfo(dtype).max:
+            return values.astype(dtype)
+    raise ValueError(f"{os.fspath(path)!r} holds labels from {smallest} to {largest}, beyond int64.")
+
+
+def _storable(label_map: Any, dtype: Any) -> np.ndarray:
+    """Return what `save_nifti` stores, of the dtype in which it does."""
+    values = np.asanyarray(label_map)
+    if np.ma.getmaskarray(values).any():
+        raise ValueError("label_map has masked voxels. Give them a value, label_map.filled(0).")
+    values = np.asarray(values)
+    if values.dtype.kind not in "iufb":
+        raise TypeError(f"label_map is an array of {values.dtype}; it must hold real numbers.")
+    wanted = None if dtype is None else np.dtype(dtype)
+    if wanted in (np.float32, np.float64):
+        return values.astype(wanted)
+    if wanted is not None and wanted.kind not in "iu":
+        raise ValueError(f"dtype must be None, an integer dtype, float32 or float64, got {dtype!r}.")
+    if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+        raise ValueError(
+            "label_map holds values that are not whole numbers. Pass dtype=np.float32 to store probabilities."
+        )
+    smallest, largest = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for each in (np.dtype(np.int16), np.dtype(np.int32)) if wanted is None else (wanted,):
+        if np.iinfo(each).min <= smallest and largest <= np.iinfo(each).max:
+            return values.astype(each)
+    raise ValueError(f"label_map holds values from {smallest} to {largest}, which {each} does not hold.")
+
+
+def _is_nnunet(folder: Path) -> bool:
+    """Tell whether the channels of a scan are files of their own, as in nnU-Net's layout."""
+    labels = _by_stem(folder / "labelsTr")
+    if labels:
+        scans = _by_stem(folder / "imagesTr")
+        matches = [CHANNEL.fullmatch(name) for name in scans]
+        return not scans.keys() & labels.keys() and any(match and match[1] in labels for match in matches)
+    description = folder / "dataset.json"
+    return description.exists() and "channel_names" in json.loads(description.read_text())
+
+
+def _channels_of_cases(paths: dict[str, Path]) -> dict[str, list[Path]]:
+    """Return the files of each case, one a channel, from files named case_0000, case_0001 and so on."""
+    cases: dict[str, dict[str, Path]] = {}
+    for name, path in paths.items():
+        match = CHANNEL.fullmatch(name)
+        if match is None:
+            raise ValueError(f"{os.fspath(path)!r} does not end in the number of its channel, such as _0000.")
+        cases.setdefault(match[1], {})[match[2]] = path
+    expected = sorted({channel for case in cases.values() for channel in case})
+    for name, case in cases.items():
+        if sorted(case) != expected:
+            raise ValueError(f"The case {name!r} has the channels {sorted(case)}; the scans have {expected}.")
+    return {name: [case[channel] for channel in expected] for name, case in cases.items()}
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Return the NIfTI files of a folder by their names without ending, in order."""
+    # macOS leaves "._name" beside the files of an archive.
+    files = [path for path in sorted(folder.glob("*.nii*")) if not path.name.startswith(".")]
+    matches = [(re.fullmatch(r"(.+)\.nii(\.gz)?", path.name), path) for path in files]
+    return {match[1]: path for match, path in matches if match}
 
 
 def _nibabel() -> Any:

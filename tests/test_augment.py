@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -72,6 +75,28 @@ def test_affine_turns_volumes_around_each_axis_and_does_not_stretch_them():
     moved = (turned[:, :3] - axes)[:, :, inside].abs().amax(dim=2)
     assert (moved.amax(dim=0) > 3).all()
     assert (moved < 8 * 0.88).all()  # three times 30 degrees at once: 52 degrees, 2 sin(26) = 0.88
+
+
+def test_affine_composes_rotation_and_stretch_exactly_in_two_dimensions(monkeypatch):
+    """What is drawn is set by hand: a turn by 90 degrees, factors 1.35 and 0.8, shear 0.2, no shift."""
+    drawn = torch.tensor([1.0, math.log(1.35), math.log(0.8), 0.2, 0.0, 0.0])
+    monkeypatch.setattr(torch, "rand", lambda n, m, **_: ((drawn + 1) / 2)[:, None].expand(n, m))
+    matrix = RandomAffine(degrees=90, scale=1, shear=1, shift=0.5)._draw_2d(torch.zeros(1, 1, 5, 5))[0]
+    turn = np.array([[0, -1], [1, 0]])
+    expected = turn @ np.array([[1.35, 0.2], [0, 0.8]])
+    assert_allclose(matrix, np.column_stack([expected, [0, 0]]), atol=1e-6)
+    assert_allclose(np.abs(np.linalg.det(matrix[:, :2])), 1.35 * 0.8, rtol=1e-6)
+
+
+def test_affine_turned_by_90_degrees_still_scales(monkeypatch):
+    image = torch.zeros(1, 1, 41, 41)
+    image[:, :, 14:27, 17:24] = 1  # 13 rows, 7 columns
+    drawn = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    monkeypatch.setattr(torch, "rand", lambda n, m, **_: ((drawn + 1) / 2)[:, None].expand(n, m))
+    turned = RandomAffine(degrees=90, scale=-math.log(2), shift=0)(image)[0, 0]
+    # What is read is half as far from the centre: twice as large, and rows have become columns.
+    assert_allclose(turned[20].sum(), 26, atol=1.1)
+    assert_allclose(turned[:, 20].sum(), 14, atol=1.1)
 
 
 def test_affine_shifts_each_image_on_its_own():

@@ -138,6 +138,7 @@ def test_views_are_made_with_the_averaged_weights_in_eval_mode(fitted, digits):
     ("shape", "input_shape", "message"),
     [
         ((6, 8, 8, 3), None, r"channels last.*np.moveaxis\(X, -1, 1\)"),
+        ((6, 8, 8, 13), None, r"channels last.*np.moveaxis\(X, -1, 1\).*input_shape=\(8, 8, 13\)"),
         ((6, 1, 8, 8, 8), None, "X must be of shape"),
         ((6, 63), (1, 8, 8), r"does not hold samples of input_shape=\(1, 8, 8\), which have 64 values"),
         ((6, 1, 8, 9), (1, 8, 8), "does not hold samples of input_shape"),
@@ -176,3 +177,10 @@ def test_figure_2_on_a_gpu_is_the_default(monkeypatch):
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cuda")).module_kwargs == {"width": 1.0}
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cpu")).module_kwargs["width"] == 0.125
     assert choose_auto(np.zeros((2, 1, 8, 8)), torch.device("cpu")).module_kwargs["width"] == 0.25
+
+
+def test_bands_that_come_first_are_taken_where_input_shape_says_so():
+    X = np.zeros((6, 8, 8, 13))
+    assert as_samples(X, input_shape=(8, 8, 13)) is X
+    assert as_samples(np.moveaxis(X, -1, 1)).shape == (6, 13, 8, 8)
+    assert as_samples(np.zeros((6, 5, 7, 9))).shape == (6, 5, 7, 9)

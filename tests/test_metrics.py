@@ -37,6 +37,39 @@ def test_a_label_that_a_volume_does_not_have_is_left_out():
     assert np.isnan(dice_score(truth[0], truth[0], labels=[7]))
 
 
+def test_healthy_volumes_follow_nnunets_rule():
+    """An absent structure counts 0 where it is predicted, and not at all where it is not."""
+    healthy, diseased = np.zeros((2, 3), dtype=int), np.array([[1, 1, 0], [2, 0, 0]])
+    assert dice_score(healthy, diseased) == 0
+    assert np.isnan(dice_score(healthy, healthy, labels=[1, 2]))
+    found_one = np.array([[1, 0, 0], [0, 0, 0]])
+    assert_allclose(dice_score(healthy, found_one, labels=[1, 2], average=None), [0, np.nan])
+    assert dice_score(healthy, found_one, labels=[1, 2]) == 0
+    # Beside a diseased volume: label 1 has (0 + 1) / 2, label 2 only the volume that has it.
+    scores = dice_score([healthy, diseased], [found_one, diseased], labels=[1, 2], average=None)
+    assert_allclose(scores, [0.5, 1])
+    # A label that no truth has, but that is predicted, counts by default too.
+    assert_allclose(dice_score(found_one, diseased, average=None), [2 / 3, 0])
+
+
+def test_masked_voxels_do_not_count():
+    truth = np.ma.masked_equal(np.array([[1, 9, 0, 1]]), 9)
+    assert dice_score(truth, np.array([[1, 1, 0, 1]])) == 1
+    assert dice_score(truth.data, np.array([[1, 1, 0, 1]]), labels=[1]) == pytest.approx(4 / 5)
+    assert dice_score(np.array([[1, 1]]), np.ma.masked_equal(np.array([[1, 9]]), 9)) == 1
+
+
+def test_whole_numbers_of_any_dtype():
+    truth = np.array([[0, 1, 2, 1]])
+    for dtype in (">i2", np.uint8, np.float32, ">f8", bool):
+        labels = truth.astype(dtype)
+        assert dice_score(labels, labels.astype(int)) == 1
+    with pytest.raises(ValueError, match=r"y_true\[0\] holds values that are not whole numbers"):
+        dice_score(truth * 0.99999, truth)
+    with pytest.raises(ValueError, match=r"y_pred\[1\] holds values that are not whole numbers"):
+        dice_score([truth] * 2, [truth, np.full(truth.shape, np.nan)])
+
+
 def test_errors():
     maps = np.array([[0, 1]])
     with pytest.raises(ValueError, match="y_true holds 2 label maps and y_pred 1"):
@@ -46,6 +79,6 @@ def test_errors():
     ):
         dice_score(maps, maps.T)
     with pytest.raises(ValueError, match="no label to score"):
-        dice_score(maps * 0, maps)
+        dice_score(maps * 0, maps * 0)
     with pytest.raises(ValueError, match="average must be 'macro' or None, got 'micro'"):
         dice_score(maps, maps, average="micro")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from torch import nn
 
-from sklearn_ssldec._samples.patches import as_patch_size, auto_tile_size, find_centers, tiles
+from sklearn_ssldec._samples.patches import as_patch_size, auto_tile_size, find_centers, tiles, tiling
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.clustering import ClusteringLayer
@@ -124,6 +124,62 @@ def test_tiles_of_a_network_that_pads_agree_with_the_whole(network, shape, tile_
     # which takes the context
     without = voxel_net(module, len(shape), 0, tile_size=tile_size, stride=unet.stride)
     assert (without.predict_volume(volumes, 0) - whole).abs().max() > 1e-3
+
+
+class HalvedAndBack(nn.Module):
+    """Sees 5 voxels around one, no multiple of its stride."""
+
+    context, stride = 5, 4
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(1, 3, 4, stride=4), nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x):
+        coarse = nn.functional.interpolate(self.down(x), scale_factor=4.0)
+        return self.up(torch.cat([coarse, x], dim=1))
+
+
+@pytest.mark.parametrize("tile_size", [1, 4, 8, 12])
+def test_context_that_is_no_multiple_of_the_stride(tile_size):
+    torch.manual_seed(0)
+    module = EmbeddingNetwork(HalvedAndBack(), ClusteringLayer(2, 2, axis=1))
+    volumes = Volumes([torch.randn(1, 32, 24)])
+    like_the_network = {"context": HalvedAndBack.context, "stride": HalvedAndBack.stride}
+    whole = voxel_net(module, 2, 0, tile_size=100, **like_the_network).predict_volume(volumes, 0)
+    in_tiles = voxel_net(module, 2, 0, tile_size=tile_size, **like_the_network).predict_volume(volumes, 0)
+    torch.testing.assert_close(in_tiles, whole, atol=1e-6, rtol=0)
+
+
+def test_context_and_stride_of_a_network():
+    assert tiling(nn.Identity()) == (0, 1)
+    assert tiling(nn.Conv2d(1, 2, 3)) == (0, 1)  # its own stride, (1, 1), is another thing
+    assert tiling(HalvedAndBack()) == (5, 4)
+    for name, value in (("context", -1), ("context", 2.5), ("stride", 0), ("stride", "4")):
+        module = nn.Identity()
+        setattr(module, name, value)
+        with pytest.raises(ValueError, match=f"module.{name} must be an integer of at least"):
+            tiling(module)
+
+
+def test_nan_is_filled_before_volumes_are_scaled():
+    image = torch.tensor([[[2.0, float("nan")]], [[10.0, 30.0]]])
+    outside = [np.array([[False, True]])]
+    known = {"fill": torch.tensor([[2.0, 20.0]])}
+    assert Volumes([image], outside, **known).patch(0, (0, 0), (1, 2)).tolist() == [[[2, 2]], [[10, 30]]]
+    known |= {"shift": torch.tensor([[3.0, 10.0]]), "scale": torch.tensor([[2.0, 10.0]])}
+    assert Volumes([image], outside, **known).patch(0, (0, 0), (1, 2)).tolist() == [[[-0.5, -0.5]], [[0, 2]]]
+
+
+def test_ignored_voxels_are_clipped_to_the_range_of_the_others():
+    image, ignored = (
+        torch.tensor([[[1000.0, 0.0, 1010.0, 2000.0, 1005.0]]]),
+        np.array([[0, 1, 0, 1, 1]], bool),
+    )
+    limits = {"smallest": torch.tensor([[1000.0]]), "largest": torch.tensor([[1010.0]])}
+    box = Volumes([image], [ignored], **limits).patch(0, (0, 0), (1, 5))
+    assert box.tolist() == [[[1000, 1000, 1010, 1010, 1005]]]
+    assert torch.equal(Volumes([image], [None], **limits).patch(0, (0, 0), (1, 5)), image)
 
 
 def test_soft_assignment_of_rows_is_that_of_all():

@@ -307,7 +307,14 @@ IMAGES, MAPS = discs(2)
             ValueError,
             r"X\[1\] has spatial shape \(4, 24\), smaller than the",
         ),
-        ({"X": [IMAGES[0], np.full((24, 24), np.nan)]}, ValueError, r"X\[1\] contains NaN"),
+        ({"X": [IMAGES[0], np.full((24, 24), np.nan)]}, ValueError, r"X\[1\] has no voxel inside"),
+        ({"X": [IMAGES[0], np.full((24, 24), np.inf)]}, ValueError, r"X\[1\] contains infinity"),
+        ({"y": [np.where(MAPS[0] == 5, -1, 1).astype(np.uint8), None]}, ValueError, "the mark -1 becomes"),
+        (
+            {"X": [i[None] for i in IMAGES], "y": [MAPS[0][None], None]},
+            ValueError,
+            "single slices with three",
+        ),
         ({"X": [IMAGES[0], IMAGES[1].astype(str)]}, TypeError, r"X\[1\] is an array of <U"),
         (
             {"X": [IMAGES[0], np.stack([IMAGES[1]] * 2)]},
@@ -341,7 +348,7 @@ def test_channels_last_get_a_hint():
     [
         ([np.zeros((2, 24, 24))], r"X\[0\] has 2 channels, the others have 1"),
         ([np.zeros((24, 4))], r"smaller than the \(5, 5\) voxels"),
-        ([np.full((24, 24), np.inf)], r"X\[0\] contains NaN, infinity"),
+        ([np.full((24, 24), np.inf)], r"X\[0\] contains infinity"),
         (np.zeros((24, 24)), r"X\[0\] has shape \(24,\)"),
         ([], "X holds no volume"),
     ],
@@ -358,6 +365,128 @@ def test_score_needs_labels(fitted):
     half = maps[0].copy()
     half[: len(half) // 2] = -1
     assert seg.score(images, [half, *[None] * 5]) == dice_score(half, seg.predict(images)[0])
+
+
+def test_volumes_as_they_come_from_files(fitted):
+    """Flipped, of another byte order, in a ragged array of objects: the same numbers."""
+    seg, images, maps = fitted
+    forms = [
+        np.flip(np.flip(images[0]).copy()),
+        images[1].astype(">f8"),
+        np.asfortranarray(images[2]),
+        images[3].astype(np.longdouble),
+        np.ma.array(images[4]),
+        np.repeat(images[5], 2, axis=1)[:, ::2],
+    ]
+    ragged = np.empty(len(forms), dtype=object)
+    ragged[:] = forms
+    labels = np.empty(len(forms), dtype=object)
+    labels[0] = np.flip(np.flip(maps[0]).astype(">i4").copy())
+    again = clone(seg).fit(ragged, labels)
+    for a, b in zip(again.predict_proba(ragged), seg.predict_proba(images), strict=True):
+        assert_array_equal(a, b)
+    assert [labels.shape for labels in again.predict(ragged)] == [image.shape for image in images]
+    assert again.score(ragged, maps) == seg.score(images, maps)
+
+
+def test_nan_and_masked_voxels_lie_outside_the_image(fitted):
+    """What is there makes no difference, in `fit`, predictions and scores; 0 where 500 is does not either."""
+    _, images, maps = fitted
+    masks = [np.zeros(image.shape, dtype=bool) for image in images]
+    for mask in masks:
+        mask[:, -3:] = True
+    with_nan = [np.where(mask, np.nan, image) for image, mask in zip(images, masks, strict=True)]
+    masked = [
+        np.ma.array(np.where(mask, 0, image), mask=mask) for image, mask in zip(images, masks, strict=True)
+    ]
+    labels = [maps[0], *[None] * 5]
+    seg = segmenter().fit(with_nan, labels)
+    again = segmenter().fit(masked, labels)
+    marked = segmenter(ignore_label=9).fit(with_nan, labels)
+    for a, b, c, mask in zip(*[each.predict(masked) for each in (seg, again, marked)], masks, strict=True):
+        assert_array_equal(a, b)
+        assert (a[mask] == 0).all()
+        assert (c[mask] == 9).all()
+        assert_array_equal(a[~mask], c[~mask])
+    for probabilities, mask in zip(seg.predict_proba(with_nan), masks, strict=True):
+        assert (probabilities[:, mask] == 0).all()
+        assert_allclose(probabilities[:, ~mask].sum(0), 1, rtol=1e-5)
+    assert (seg.transduction_[1][masks[1]] == 0).all()
+    assert (marked.transduction_[1][masks[1]] == 9).all()
+    wrong_outside = [np.where(mask, 1, labels) for mask, labels in zip(masks, maps, strict=True)]
+    assert seg.score(with_nan, maps) == seg.score(with_nan, wrong_outside) > 0.7
+    with pytest.raises(ValueError, match="at least one volume with labeled voxels"):
+        seg.score(with_nan[:1], [np.where(masks[0], maps[0], -1)])
+
+
+@pytest.mark.parametrize("scaling", ["volume", None])
+def test_what_lies_in_a_hole_does_not_matter(fitted, scaling):
+    _, images, maps = fitted
+    images = [image / 500 - 1 for image in images]
+    given, other = [], []
+    for image in images:
+        given.append(image.copy())
+        given[-1][:4, :4] = np.nan
+        other.append(np.ma.array(image, mask=np.isnan(given[-1])))
+        other[-1].data[:4, :4] = 1e6
+    seg = segmenter(scaling=scaling, max_iter=1).fit(given, [maps[0], *[None] * 5])
+    for a, b in zip(seg.predict_proba(given), seg.predict_proba(other), strict=True):
+        assert_array_equal(a, b)
+
+
+def test_ignored_voxels_do_not_change_the_scale():
+    """A hole filled with 0 in images around 500 is neither in mean and deviation nor far out of range."""
+    images, maps = discs()
+    hole = np.zeros((32, 24), dtype=bool)
+    hole[:, -5:] = True
+    holed, labels = [], []
+    for i, (image, label_map) in enumerate(zip(images, maps, strict=True)):
+        here = hole[: len(image)]
+        holed.append(np.where(here, 0, image + 5000))
+        labels.append(np.where(here, 9, label_map if i == 0 else -1))
+    seg = segmenter(ignore_label=9).fit(holed, labels)
+    truth = [np.where(hole[: len(m)], 9, m) for m in maps]
+    assert dice_score(truth[1:], seg.transduction_[1:], labels=[1, 5], ignore_label=9) > 0.75
+    assert seg.score([np.where(hole[: len(i)], np.nan, i) for i in images], maps) > 0.75
+
+
+def test_thin_volumes():
+    truth = np.zeros((2, 24, 24), dtype=int)
+    truth[:, 6:18, 8:20] = 1
+    volume = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape)
+    seg = SSLDECSegmenter(
+        module__width=0.1, pretrain_epochs=12, max_iter=0, patches_per_epoch=16, patch_size=12, random_state=0
+    ).fit([volume, volume], [truth, None])
+    assert seg.n_dims_ == 3
+    assert seg.predict([volume, volume[:1]])[1].shape == (1, 24, 24)
+    assert seg.score([volume], [truth]) > 0.7
+
+
+def test_healthy_volumes_in_the_score(fitted):
+    """A structure that is not there counts 0 if it is predicted, and not at all if it is not."""
+    seg, images, maps = fitted
+    healthy = np.zeros_like(maps[0])
+    assert seg.score(images[:1], [healthy]) == 0
+    noise = [np.zeros((24, 24))]  # in which nothing is found
+    assert set(np.unique(seg.predict(noise))) == {0}
+    assert seg.score(noise, [healthy[:24]]) == 1
+    assert seg.score([*images[:1], *noise], [maps[0], healthy[:24]]) == seg.score(images[:1], maps[:1])
+    unseen = np.where(maps[0] == 5, 7, maps[0])
+    assert seg.score(images[:1], [unseen]) == dice_score(unseen, seg.predict(images[:1])[0], labels=[1, 5, 7])
+
+
+def test_a_healthy_fold_in_a_grid_search():
+    images, maps = discs(4)
+    y = [maps[0], np.zeros_like(maps[1]), maps[2], None]
+    search = GridSearchCV(
+        segmenter(max_iter=0), {"pretrain_epochs": [1, 6]}, cv=SemiSupervisedSplitter(3), error_score="raise"
+    ).fit(images, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    for fold in range(3):
+        assert (
+            (search.cv_results_[f"split{fold}_test_score"] >= 0)
+            & (search.cv_results_[f"split{fold}_test_score"] <= 1)
+        ).all()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_ssldec._samples.views import draw_view, put_back
+from sklearn_ssldec._samples.views import draw_view, put_back, steps
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity, RandomTranslation
@@ -53,6 +53,31 @@ def test_half_a_pixel_is_shared_by_neighbours():
     # Pixel 0 has half of the first voxel; pixel 1 half of it and the whole second: (0.1 + 0.6) / 1.5.
     torch.testing.assert_close(back[0], torch.tensor([[0.2, 0.7 / 1.5, 0.0, 0.0]]))
     torch.testing.assert_close(back.sum(0), torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
+
+
+def test_what_lies_outside_the_volume_gives_nothing():
+    """Half a voxel before the first and after the last, and whole voxels outside."""
+    q = torch.tensor([[[0.2, 0.6, 0.9, 0.4, 1.0]]])
+    coordinates = torch.tensor([[[0.0] * 5], [[-0.5, 0.0, -1.0, 2.5, 3.0]]])
+    q = torch.cat([q, 1 - q])
+    back = put_back(q, coordinates, (1, 3))
+    # Pixel 0: half of the first voxel and the whole second, (0.1 + 0.6) / 1.5. Pixel 2: half of the fourth.
+    torch.testing.assert_close(back[0], torch.tensor([[0.7 / 1.5, 0.0, 0.4]]))
+    torch.testing.assert_close(back.sum(0), torch.tensor([[1.0, 0.0, 1.0]]))
+    # The same beyond the borders of the other axis.
+    torch.testing.assert_close(put_back(q.mT, coordinates.flip(0).mT, (3, 1)), back.mT)
+
+
+def test_a_composition_inside_a_composition_moves_labels_along():
+    torch.manual_seed(0)
+    nested = Compose(Compose(GaussianNoise(0.0), Compose(RandomTranslation(2))), RandomIntensity(0, 0))
+    assert [is_spatial for _, is_spatial in steps(nested)] == [False, True, False]
+    image = torch.arange(48.0).reshape(1, 6, 8)
+    view = draw_view(nested, image)
+    row, column = view.coordinates.long()
+    inside = (row >= 0) & (row < 6) & (column >= 0) & (column < 8)
+    assert torch.equal(view.image[0][inside], image[0][row[inside], column[inside]])
+    assert not torch.equal(view.image[0, 1:-1, 1:-1], image[0])
 
 
 def test_what_moves_nothing_needs_no_coordinates():

@@ -96,6 +96,18 @@ def test_spatial_augmentation_keeps_slices_labeled(n_dims):
     torch.testing.assert_close(moved.p[:, 1][known], X[:, 0][known], atol=1e-4, rtol=0)
 
 
+def test_a_composition_inside_a_composition_moves_targets_along():
+    torch.manual_seed(0)
+    truth = torch.zeros(8, 16, 16)
+    truth[:, 5:11, 4:10] = 1
+    targets = Targets(torch.stack([1 - truth, truth], dim=1), torch.ones(8, 16, 16), 8)
+    nested = Compose(Compose(RandomIntensity(0, 0), Compose(RandomTranslation(3))))
+    X, moved = augment_patches(nested, truth[:, None], targets, 0.0)
+    assert not torch.equal(X[:, 0], truth)
+    known = moved.weight > 0
+    assert torch.equal(moved.p[:, 1][known], X[:, 0][known])
+
+
 def test_other_augmentation_leaves_targets_alone():
     targets = Targets(torch.rand(2, 3, 4, 4), torch.rand(2, 4, 4), 2)
     X, after = augment_patches(GaussianNoise(0.1), torch.zeros(2, 1, 6, 6), targets, 0.0)

@@ -161,7 +161,10 @@ unlabeled_label : int, default=-1
 """,
     "ignore_label": """
 ignore_label : int or None, default=None
-    Label that marks voxels to leave out (air, outside a mask), in training and in scores.
+    Label of voxels to leave out of training, of the mean and standard deviation of
+    ``net__scaling``, and of scores. The network still sees their intensities from the voxels around
+    them, clipped to the range of the voxels that take part. Where intensities mean nothing, as
+    outside the field of view, set them to NaN in X, in `fit` and in `predict`.
 """,
     "device": """
 device : str or torch.device, default="auto"
@@ -253,7 +256,8 @@ verbose : int, default=0
 """,
     "net__scaling": """
 - ``net__scaling`` ("volume" or None): "volume" scales each channel of each volume to mean 0 and
-  standard deviation 1; None uses intensities as they are. Default: "volume".
+  standard deviation 1, computed over the voxels that take part; None uses intensities as they are.
+  Default: "volume".
 """,
     # Attributes
     "classes_": """

@@ -19,11 +19,13 @@ from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
+    as_given,
     as_label_maps,
     as_volumes,
-    check_shapes,
+    count_axes,
     encode_label_maps,
     is_collection,
+    voxels_outside,
 )
 from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.clustering import hard_assignment
@@ -50,9 +52,12 @@ class BaseSegmenter(BaseSSLDEC):
         Parameters
         ----------
         X : array-like of shape (n, \*spatial) or (n, n_channels, \*spatial), or sequence of such volumes
-            Volumes; in a sequence their spatial shapes may differ. Computed in float32.
+            Volumes; in a sequence, or an array of objects, their spatial shapes may differ. Computed in
+            float32. A voxel that is NaN in any channel, or masked in a masked array, lies outside the image
+            and takes part in nothing: its values are replaced by the channel's mean over the other voxels.
         y : array-like of int, of shape (n, \*spatial), or sequence of (label map or None)
-            Label maps, with `unlabeled_label` where there is no label; None for a volume without any.
+            Label maps, with `unlabeled_label` where there is no label; None for a volume without any. Masked
+            voxels of a masked array are unlabeled.
 
         Returns
         -------
@@ -64,16 +69,17 @@ class BaseSegmenter(BaseSSLDEC):
         ValueError
             If shapes do not agree, a volume is smaller than what the network sees of it for one voxel, no
             voxel is labeled, there are labels of one class only or a single one of a class, labels are
-            negative, X has values that are not finite, or a parameter is out of its range.
+            negative or lost their mark in an unsigned dtype, label maps are single slices with three axes, X
+            has infinite values or its channels last, or a parameter is out of its range.
         TypeError
             If labels are not integers, or volumes not real numbers.
         """
-        maps = as_label_maps(y, len(is_collection(X)))
-        self.n_dims_ = next(labels.ndim for labels in maps if labels is not None)
-        volumes = as_volumes(X, self.n_dims_)
-        check_shapes(volumes, maps)
+        marks = self.unlabeled_label, self.ignore_label
+        maps = as_label_maps(y, len(is_collection(X)), *marks)
+        self.n_dims_ = count_axes(maps)
+        volumes = as_volumes(X, self.n_dims_, maps=maps)
         shapes = [volume.shape[1:] for volume in volumes]
-        labels, ignored = encode_label_maps(maps, shapes, self.unlabeled_label, self.ignore_label)
+        labels, ignored = encode_label_maps(maps, shapes, *marks, outside=voxels_outside(volumes))
         self.n_channels_ = len(volumes[0])
         self.classes_ = labels.classes
         if labels.labeled.all():
@@ -98,16 +104,17 @@ class BaseSegmenter(BaseSSLDEC):
         Parameters
         ----------
         X : array-like or sequence of volumes, as in `fit`
-            Volumes.
+            Volumes. Set voxels outside the image, such as the fill value around a scan, to NaN, or mask them
+            in a masked array: otherwise they enter the mean and standard deviation that volumes are scaled
+            by.
 
         Returns
         -------
         list of ndarray of shape (n_classes, \*spatial), float32
-            Probabilities (q of eq. 1), in the order of `classes_`; they sum to 1 at each voxel. An array if X
-            is one.
+            Probabilities (q of eq. 1), in the order of `classes_`. They sum to 1 at each voxel, and are 0 for
+            all classes at voxels outside the image. An array if X is an array of numbers.
         """
-        probabilities = list(self._probabilities(X))
-        return np.stack(probabilities) if isinstance(X, np.ndarray) else probabilities
+        return as_given(list(self._probabilities(X)), X)
 
     def predict(self, X: Any) -> Any:
         r"""Predict the most probable label of each voxel.
@@ -115,26 +122,34 @@ class BaseSegmenter(BaseSSLDEC):
         Parameters
         ----------
         X : array-like or sequence of volumes, as in `fit`
-            Volumes.
+            Volumes, with NaN outside the image as in `predict_proba`.
 
         Returns
         -------
         list of ndarray of shape (\*spatial), int
-            Label maps of the volumes' own shapes. An array if X is one.
+            Label maps of the volumes' own shapes; `ignore_label`, or 0 if there is none, at voxels outside
+            the image. An array if X is an array of numbers.
         """
-        maps = [self.classes_[Q.argmax(axis=0)] for Q in self._probabilities(X)]
-        return np.stack(maps) if isinstance(X, np.ndarray) else maps
+        maps = [
+            np.where(Q.any(axis=0), self.classes_[Q.argmax(axis=0)], self.ignore_label or 0)
+            for Q in self._probabilities(X)
+        ]
+        return as_given(maps, X)
 
     def score(self, X: Any, y: Any) -> float:
         r"""Return the mean Dice score of the labels other than 0, over volumes, on the labeled voxels.
+
+        The labels are those in `classes_` and any others in `y`. A label that a volume does not have and that
+        is not predicted for it does not count for this volume; one that is predicted counts 0. If no volume
+        has any of the labels and none is predicted, the score is 1.
 
         Parameters
         ----------
         X : array-like or sequence of volumes, as in `fit`
             Volumes.
         y : array-like or sequence of (label map or None)
-            True label maps; voxels with `unlabeled_label` or `ignore_label` do not count, nor volumes that
-            have no other.
+            True label maps. Voxels with `unlabeled_label` or `ignore_label` do not count, nor those outside
+            the image, nor volumes that have no other.
 
         Returns
         -------
@@ -146,15 +161,30 @@ class BaseSegmenter(BaseSSLDEC):
         ValueError
             If no voxel is labeled.
         """
-        maps = as_label_maps(y, len(is_collection(X)))
-        skipped = [self.unlabeled_label] + ([] if self.ignore_label is None else [self.ignore_label])
-        known = [
-            i for i, labels in enumerate(maps) if labels is not None and not np.isin(labels, skipped).all()
-        ]
+        check_is_fitted(self)
+        maps = as_label_maps(y, len(is_collection(X)), self.unlabeled_label, self.ignore_label)
+        volumes = as_volumes(X, self.n_dims_, self.n_channels_, maps)
+        known, truths = [], []
+        for volume, labels, outside in zip(volumes, maps, voxels_outside(volumes), strict=True):
+            truth = None if labels is None else self._masked(labels, outside)
+            if truth is not None and truth.count():
+                known.append(volume)
+                truths.append(truth)
         if not known:
             raise ValueError("score needs at least one volume with labeled voxels.")
-        predicted = self.predict([X[i] for i in known])
-        return float(dice_score([maps[i] for i in known], predicted, ignore_label=skipped))
+        found = [np.unique(truth.compressed()) for truth in truths]
+        labels = np.setdiff1d(np.concatenate([self.classes_, *found]), [0])
+        score = dice_score(truths, self.predict(known), labels=labels, ignore_label=None)
+        return 1.0 if np.isnan(score) else float(score)
+
+    def _masked(self, labels: np.ndarray, outside: np.ndarray | None) -> np.ma.MaskedArray:
+        """Return a label map in which the voxels that do not count are masked."""
+        mask = labels == self.unlabeled_label
+        if self.ignore_label is not None:
+            mask |= labels == self.ignore_label
+        if outside is not None:
+            mask |= outside
+        return np.ma.array(labels, mask=mask)
 
     def _scaling(self) -> str | None:
         return self._of_part("net").get("scaling", "volume")
@@ -181,14 +211,21 @@ class BaseSegmenter(BaseSSLDEC):
         return maps
 
     def _probabilities(self, X: Any) -> Iterator[np.ndarray]:
-        """Yield the class probabilities of one volume after the other; all are checked before the first."""
+        """Yield the class probabilities of one volume after the other; all are checked before the first.
+
+        Voxels outside the image have probability 0 of each class.
+        """
         check_is_fitted(self)
         volumes = as_volumes(is_collection(X), self.n_dims_, self.n_channels_)
-        samples = place_volumes(volumes, [None] * len(volumes), self._scaling(), torch.device("cpu"))
+        outside = voxels_outside(volumes)
+        samples = place_volumes(volumes, outside, self._scaling(), torch.device("cpu"))
         check_sizes(samples, self.nets_[0].margin)
         for i in tqdm(range(len(volumes)), desc="predict", unit="volume", disable=not self.verbose):
             members = []
             for net in self.nets_:
                 with net.threads():
                     members.append(net.predict_volume(samples, i).cpu().numpy())
-            yield mean_probabilities(members, axis=0)
+            probabilities = mean_probabilities(members, axis=0)
+            if outside[i] is not None:
+                probabilities[:, outside[i]] = 0
+            yield probabilities

@@ -123,6 +123,29 @@ def auto_tile_size(floats_per_voxel: float, margin: int, n_dims: int, n_bytes: i
     return max(1, int(side) - 2 * margin)
 
 
+def tiling(module: Any) -> tuple[int, int]:
+    """Return a network's `context` and `stride`, 0 and 1 if it has none.
+
+    Parameters
+    ----------
+    module : Module
+        The network. torch's own layers have a `stride` for each axis, and their output shrinks where it is
+        not 1, so that is no matter of tiles.
+
+    Raises
+    ------
+    ValueError
+        If `context` is no integer of at least 0, or `stride` none of at least 1.
+    """
+    context, stride = getattr(module, "context", 0), getattr(module, "stride", 1)
+    if isinstance(stride, tuple):
+        stride = 1
+    for name, value, least in (("context", context, 0), ("stride", stride, 1)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"module.{name} must be an integer of at least {least}, got {value!r}.")
+    return int(context), int(stride)
+
+
 def as_patch_size(patch_size: Any, n_dims: int) -> Corner:
     """Return the sides of a patch.
 

@@ -39,7 +39,7 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     Raises
     ------
     ValueError
-        If X has more than four axes, has its channels last, or does not agree with `input_shape`.
+        If X has more than four axes, seems to have its channels last, or does not agree with `input_shape`.
 
     Examples
     --------
@@ -56,12 +56,8 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
             "X must be of shape (n_samples, n_features), (n_samples, height, width) or (n_samples, "
             f"n_channels, height, width), got {X.shape}."
         )
-    if X.ndim == 4 and X.shape[3] in (1, 3, 4) and X.shape[1] > 4 and X.shape[2] > 4:
-        raise ValueError(
-            f"X of shape {X.shape} seems to have its channels last; the order is (n_samples, n_channels, "
-            "height, width). Pass np.moveaxis(X, -1, 1)."
-        )
     if input_shape is None:
+        _refuse_channels_last(X)
         return X
     shape = tuple(input_shape) if len(input_shape) != 2 else (1, *input_shape)
     if X.ndim == 2 and X.shape[1] == math.prod(shape):
@@ -72,6 +68,18 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
             f"{math.prod(shape)} values each."
         )
     return X
+
+
+def _refuse_channels_last(X: np.ndarray) -> None:
+    """Refuse images whose last axis is as short as colours are, or that are square but for it."""
+    if X.ndim != 4 or X.shape[1] <= 4 or X.shape[2] <= 4:
+        return
+    if X.shape[3] in (1, 3, 4) or X.shape[1] == X.shape[2] != X.shape[3]:
+        raise ValueError(
+            f"X of shape {X.shape} seems to have its channels last; the order is (n_samples, n_channels, "
+            "height, width). Pass np.moveaxis(X, -1, 1) or, if the channels do come first, "
+            f"input_shape={X.shape[1:]}."
+        )
 
 
 class Moments(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_ssldec._samples.patches import tiling
 from sklearn_ssldec._samples.placing import place
 from sklearn_ssldec._samples.volumes import statistics
 from sklearn_ssldec._samples.voxels import Corner, Volumes
@@ -97,7 +98,8 @@ class Scans:
         Raises
         ------
         ValueError
-            If the network's output is not centred in its input, or a volume is too small for it.
+            If the network's output is not centred in its input, a volume is too small for it, or its
+            `context` or `stride` is out of range.
         """
         with torch.no_grad():
             inner = network.eval()(example).shape[2:]
@@ -110,11 +112,12 @@ class Scans:
             )
         whole = tuple(int(m) for m in margin)
         check_sizes(samples, whole)
+        context, stride = tiling(network.embedding)
         return {
             "patch_size": self.patch_size,
             "margin": whole,
-            "context": getattr(network.embedding, "context", 0),
-            "stride": getattr(network.embedding, "stride", 1),
+            "context": context,
+            "stride": stride,
             **self.patch_params,
         }
 
@@ -138,14 +141,14 @@ def place_volumes(
     device : torch.device
         Where they are wanted.
     """
-    shift, scale = statistics(volumes)  # also looks for values that are not finite
+    known = statistics(volumes, ignored)  # refuses infinite values
     n_bytes = sum(volume.nbytes for volume in volumes)
     if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] // 4:
         device = torch.device("cpu")
     images = [place(volume, device) for volume in volumes]
-    if scaling is None:
-        return Volumes(images, ignored)
-    return Volumes(images, ignored, torch.from_numpy(shift).to(device), torch.from_numpy(scale).to(device))
+    mean, deviation, smallest, largest = (torch.from_numpy(each).to(device) for each in known)
+    shift, scale = (None, None) if scaling is None else (mean, deviation)
+    return Volumes(images, ignored, shift, scale, fill=mean, smallest=smallest, largest=largest)
 
 
 def check_sizes(samples: Volumes, margin: Sequence[int]) -> None:

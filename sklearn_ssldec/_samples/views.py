@@ -35,10 +35,11 @@ def steps(augment: Callable[..., Tensor]) -> list[tuple[Callable[..., Tensor], b
     Parameters
     ----------
     augment : callable
-        The augmentation, or a `Compose` of several.
+        The augmentation, or a `Compose` of several, which may be compositions too.
     """
-    parts = augment.augmentations if isinstance(augment, Compose) else [augment]
-    return [(part, getattr(part, "spatial", False)) for part in parts]
+    if isinstance(augment, Compose):
+        return [step for part in augment.augmentations for step in steps(part)]
+    return [(augment, getattr(augment, "spatial", False))]
 
 
 def draw_view(augment: Callable[..., Tensor], image: Tensor, progress: float = 0.0) -> View:

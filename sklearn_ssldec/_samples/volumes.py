@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from sklearn_ssldec.labels import UNLABELED_CODE, EncodedLabels
 
 # Values read at a time where a volume is looked through as a whole.
 SLAB = 2**22
+# Beyond it, float32 is infinite.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def is_collection(X: Any) -> Any:
@@ -33,8 +36,12 @@ def is_collection(X: Any) -> Any:
     return X
 
 
-def as_label_maps(y: Any, n_volumes: int) -> list[np.ndarray | None]:
+def as_label_maps(
+    y: Any, n_volumes: int, unlabeled_label: int = -1, ignore_label: int | None = None
+) -> list[np.ndarray | None]:
     """Return label maps as a list of integer arrays, None for a volume without any label.
+
+    Masked voxels of a masked array have no label: they are marked as unlabeled.
 
     Parameters
     ----------
@@ -42,25 +49,32 @@ def as_label_maps(y: Any, n_volumes: int) -> list[np.ndarray | None]:
         Label maps.
     n_volumes : int
         Number of volumes that they belong to.
+    unlabeled_label : int, default=-1
+        Marks unlabeled voxels.
+    ignore_label : int, default=None
+        Marks voxels that take part in nothing.
+
+    Returns
+    -------
+    list of (ndarray of int, or None)
+        The label maps; not copied unless they are masked.
 
     Raises
     ------
     ValueError
-        If there are not as many as volumes, all are None, or they differ in their number of axes.
+        If the number of maps and volumes differ, all are None, they differ in their number of axes, or a mark
+        was lost in an unsigned dtype.
     TypeError
         If one is not of integers.
     """
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    maps = [None if labels is None else np.asarray(labels) for labels in y]
+    maps = [
+        None if labels is None else _as_label_map(labels, i, unlabeled_label, ignore_label)
+        for i, labels in enumerate(y)
+    ]
     if len(maps) != n_volumes:
         raise ValueError(f"X has {n_volumes} volumes and y {len(maps)} label maps; there must be one each.")
-    for i, labels in enumerate(maps):
-        if labels is not None and labels.dtype.kind not in "iub":
-            raise TypeError(
-                f"y[{i}] is an array of {labels.dtype}; labels must be integers. Convert it, "
-                "y.astype(int), if its values are whole numbers."
-            )
     axes = {labels.ndim for labels in maps if labels is not None}
     if not axes:
         raise ValueError("y has no label map: all are None.")
@@ -69,6 +83,71 @@ def as_label_maps(y: Any, n_volumes: int) -> list[np.ndarray | None]:
             f"The label maps in y must all have two axes, or all three; they have {sorted(axes)}."
         )
     return maps
+
+
+def _as_label_map(labels: Any, i: int, unlabeled_label: int, ignore_label: int | None) -> np.ndarray:
+    given = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
+    if given.dtype.kind not in "iub":
+        raise TypeError(
+            f"y[{i}] is an array of {given.dtype}; labels must be integers. If its values are whole numbers "
+            "up to rounding, pass np.rint(y).astype(int). Scaled label files hold 2.99998 for 3, which "
+            "astype(int) alone would make 2; sklearn_ssldec.scans.load_label_map reads them right."
+        )
+    marks = [mark for mark in (unlabeled_label, ignore_label) if mark is not None]
+    for mark in marks:
+        lost = np.iinfo(given.dtype).max + 1 + mark if given.dtype.kind == "u" else mark
+        if mark < 0 and lost not in marks and np.ma.filled(given == lost, False).any():
+            raise ValueError(
+                f"y[{i}] is an array of {given.dtype} and holds {lost}, which is what the mark {mark} "
+                "becomes in an unsigned array. Convert label maps to a signed dtype, y.astype(np.int16), "
+                f"before you mark voxels with {mark}. If {lost} is a label, converting is all that is needed."
+            )
+    if isinstance(given, np.ma.MaskedArray):
+        wide = given.astype(dtype_with_room(given.dtype, unlabeled_label))
+        given = np.ma.filled(wide, unlabeled_label)
+    return given
+
+
+def dtype_with_room(dtype: np.dtype, mark: int) -> np.dtype:
+    """Return an integer dtype that holds the labels of one dtype, and a mark.
+
+    Parameters
+    ----------
+    dtype : dtype
+        That of the labels.
+    mark : int
+        The mark, such as -1.
+
+    Examples
+    --------
+    >>> dtype_with_room(np.dtype(np.uint8), -1)
+    dtype('int16')
+    """
+    wide = np.result_type(dtype, np.min_scalar_type(mark))
+    return np.dtype(np.int64) if wide.kind == "f" else wide  # uint64 beside a signed dtype
+
+
+def count_axes(maps: Sequence[np.ndarray | None]) -> int:
+    """Return the number of spatial axes that the label maps have.
+
+    Parameters
+    ----------
+    maps : sequence of ndarray or None
+        Label maps with the same number of axes; at least one is given.
+
+    Raises
+    ------
+    ValueError
+        If all are single slices with three axes, for which a network in three dimensions is the wrong one.
+    """
+    given = [labels for labels in maps if labels is not None]
+    if given[0].ndim == 3 and all(1 in labels.shape for labels in given):
+        raise ValueError(
+            f"The label maps in y are single slices with three axes; the first has shape {given[0].shape}. "
+            "A network in three dimensions cannot learn from them. Pass label maps of shape (height, width), "
+            "for example y[0], and images of shape (height, width) or (n_channels, height, width)."
+        )
+    return given[0].ndim
 
 
 def labeled_volumes(y: Any, unlabeled_label: Any = -1) -> np.ndarray | None:
@@ -85,13 +164,24 @@ def labeled_volumes(y: Any, unlabeled_label: Any = -1) -> np.ndarray | None:
         return None
     if not any(np.ndim(labels) >= 2 for labels in y if labels is not None):
         return None
-    return np.array(
-        [labels is not None and bool((np.asarray(labels) != unlabeled_label).any()) for labels in y]
-    )
+    return np.array([labels is not None and _has_label(labels, unlabeled_label) for labels in y])
 
 
-def as_volumes(X: Any, n_dims: int, n_channels: int | None = None) -> list[np.ndarray]:
-    """Return volumes as a list of arrays with their channels first; nothing is copied.
+def _has_label(labels: Any, unlabeled_label: Any) -> bool:
+    given = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
+    return bool(np.ma.filled(given != unlabeled_label, False).any())
+
+
+def as_volumes(
+    X: Any,
+    n_dims: int,
+    n_channels: int | None = None,
+    maps: Sequence[np.ndarray | None] | None = None,
+) -> list[np.ndarray]:
+    """Return volumes as a list of arrays with their channels first.
+
+    They are copied only if torch cannot read them where they are: arrays with negative strides, of another
+    byte order or of extended precision, and masked arrays, whose masked values become NaN.
 
     Parameters
     ----------
@@ -100,43 +190,93 @@ def as_volumes(X: Any, n_dims: int, n_channels: int | None = None) -> list[np.nd
     n_dims : int
         Number of spatial axes.
     n_channels : int, default=None
-        The number of channels that they must have; None for that of the first.
+        The number of channels that they must have; None for that of the first that has a label map.
+    maps : sequence of ndarray or None, default=None
+        Label maps; their shapes tell which axis holds the channels.
+
+    Returns
+    -------
+    list of ndarray of shape (n_channels, *spatial)
+        The volumes.
 
     Raises
     ------
     ValueError
-        If there is no volume, or one has another number of axes or channels than the others.
+        If a volume is empty, has another number of axes or channels than the others, its channels last, or
+        not the spatial shape of its label map.
     TypeError
         If one is not of real numbers.
     """
-    volumes: list[np.ndarray] = []
-    for i in range(len(X)):
-        volume = X[i] if isinstance(X[i], np.ndarray) else np.asarray(X[i])  # memory maps stay what they are
-        if volume.dtype.kind not in "iufb":
-            raise TypeError(f"X[{i}] is an array of {volume.dtype}; volumes must be real numbers.")
-        if volume.ndim not in (n_dims, n_dims + 1):
-            raise ValueError(
-                f"X[{i}] has shape {volume.shape}; with label maps of {n_dims} axes it must have {n_dims}, "
-                f"or {n_dims + 1} with its channels first. X is a list of volumes, also where there is one."
-            )
-        if volume.ndim == n_dims:
-            volume = volume[None]
-        if volume.shape[-1] in (1, 2, 3, 4) and len(volume) > 4:
-            raise ValueError(
-                f"X[{i}] of shape {volume.shape} seems to have its channels last; they come first. Pass "
-                "np.moveaxis(volume, -1, 0)."
-            )
-        if n_channels is None:
-            n_channels = len(volume)
+    volumes = [_as_volume(volume, i, n_dims) for i, volume in zip(range(len(X)), X, strict=False)]
+    if maps is not None:
+        check_shapes(volumes, maps)
+    if n_channels is None:
+        first = 0 if maps is None else next(i for i, labels in enumerate(maps) if labels is not None)
+        n_channels = len(volumes[first])
+    for i, volume in enumerate(volumes):
         if len(volume) != n_channels:
+            if volume.shape[-1] == n_channels:
+                raise ValueError(_channels_last(i, volume))
             raise ValueError(
                 f"X[{i}] has {len(volume)} channels, the others have {n_channels}: its shape is "
                 f"{volume.shape}, and channels come first."
             )
-        if 0 in volume.shape:
-            raise ValueError(f"X[{i}] is empty: its shape is {volume.shape}.")
-        volumes.append(volume)
     return volumes
+
+
+def _as_volume(given: Any, i: int, n_dims: int) -> np.ndarray:
+    volume = given if isinstance(given, np.ndarray) else np.asarray(given)  # memory maps stay what they are
+    if volume.dtype.kind not in "iufb":
+        raise TypeError(f"X[{i}] is an array of {volume.dtype}; volumes must be real numbers.")
+    if volume.ndim not in (n_dims, n_dims + 1):
+        raise ValueError(
+            f"X[{i}] has shape {volume.shape}; with label maps of {n_dims} axes it must have {n_dims}, "
+            f"or {n_dims + 1} with its channels first. X is a list of volumes, also where there is one."
+        )
+    if 0 in volume.shape:
+        raise ValueError(f"X[{i}] is empty: its shape is {volume.shape}.")
+    return as_torch_reads(volume if volume.ndim > n_dims else volume[None])
+
+
+def as_torch_reads(volume: np.ndarray) -> np.ndarray:
+    """Return an array that torch can share memory with, copied only if need be.
+
+    Parameters
+    ----------
+    volume : ndarray of real numbers
+        Of any dtype, byte order and strides; of a masked array, masked values become NaN.
+
+    Examples
+    --------
+    >>> as_torch_reads(np.ma.masked_equal(np.array([5, 0, 7], dtype=">i2"), 0))
+    array([ 5., nan,  7.], dtype=float32)
+    """
+    if isinstance(volume, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(volume)
+        volume = np.asarray(volume)
+        if masked.any():
+            volume = volume.astype(np.result_type(volume.dtype, np.float32))
+            volume[masked] = np.nan
+    if volume.dtype.kind == "f" and volume.dtype.itemsize > 8:
+        volume = volume.astype(np.float64)
+    if not volume.dtype.isnative:
+        volume = volume.astype(volume.dtype.newbyteorder("="))
+    if any(step < 0 or step % volume.itemsize for step in volume.strides):
+        volume = volume.copy()
+    return volume
+
+
+def as_given(results: list[np.ndarray], X: Any) -> Any:
+    """Return results as one array if the volumes came as one, else as a list.
+
+    Parameters
+    ----------
+    results : list of ndarray
+        One a volume.
+    X : array-like or sequence of volumes
+        The volumes; an array of objects is a sequence, whose volumes may differ in shape.
+    """
+    return np.stack(results) if isinstance(X, np.ndarray) and X.dtype != object else results
 
 
 def check_shapes(volumes: Sequence[np.ndarray], maps: Sequence[np.ndarray | None]) -> None:
@@ -155,10 +295,52 @@ def check_shapes(volumes: Sequence[np.ndarray], maps: Sequence[np.ndarray | None
         If one has another shape.
     """
     for i, (volume, labels) in enumerate(zip(volumes, maps, strict=True)):
-        if labels is not None and labels.shape != volume.shape[1:]:
+        if labels is None or labels.shape == volume.shape[1:]:
+            continue
+        if labels.shape == volume.shape[:-1]:
+            raise ValueError(_channels_last(i, volume))
+        raise ValueError(f"X[{i}] has spatial shape {volume.shape[1:]}, but y[{i}] has shape {labels.shape}.")
+
+
+def _channels_last(i: int, volume: np.ndarray) -> str:
+    return (
+        f"X[{i}] of shape {volume.shape} seems to have its channels last; they come first. Pass "
+        "np.moveaxis(volume, -1, 0)."
+    )
+
+
+def voxels_outside(volumes: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """Return which voxels lie outside the image: those with NaN in any channel.
+
+    Parameters
+    ----------
+    volumes : sequence of ndarray of shape (n_channels, *spatial)
+        Volumes.
+
+    Returns
+    -------
+    list of (ndarray of bool, of the spatial shape, or None)
+        The voxels of each volume that lie outside; None for none.
+
+    Raises
+    ------
+    ValueError
+        If a volume has no other voxel.
+    """
+    masks = []
+    for i, volume in enumerate(volumes):
+        mask = None
+        for rows in _slabs(volume) if volume.dtype.kind == "f" else ():
+            missing = np.isnan(volume[:, rows]).any(axis=0)
+            if missing.any():
+                mask = np.zeros(volume.shape[1:], dtype=bool) if mask is None else mask
+                mask[rows] = missing
+        if mask is not None and mask.all():
             raise ValueError(
-                f"X[{i}] has spatial shape {volume.shape[1:]}, but y[{i}] has shape {labels.shape}."
+                f"X[{i}] has no voxel inside the image: each is NaN, or masked, in at least one channel."
             )
+        masks.append(mask)
+    return masks
 
 
 def encode_label_maps(
@@ -166,6 +348,7 @@ def encode_label_maps(
     shapes: Sequence[tuple[int, ...]],
     unlabeled_label: int = -1,
     ignore_label: int | None = None,
+    outside: Sequence[np.ndarray | None] | None = None,
 ) -> tuple[EncodedLabels, list[np.ndarray | None]]:
     """Encode the labels of all voxels that take part, one volume behind the other.
 
@@ -179,6 +362,8 @@ def encode_label_maps(
         Marks unlabeled voxels.
     ignore_label : int, default=None
         Marks voxels that take part in nothing.
+    outside : sequence of (ndarray of bool or None), default=None
+        Voxels outside the image, which take part in nothing either (`voxels_outside`).
 
     Returns
     -------
@@ -196,14 +381,54 @@ def encode_label_maps(
         raise ValueError(
             f"ignore_label and unlabeled_label are both {ignore_label}; they mean different things."
         )
+    if outside is None:
+        outside = [None] * len(maps)
+    ignored = [_ignored(labels, mask, ignore_label) for labels, mask in zip(maps, outside, strict=True)]
+    taking_part = [
+        None if labels is None else labels.ravel() if mask is None else labels[~mask]
+        for labels, mask in zip(maps, ignored, strict=True)
+    ]
+    found = _count_labels(taking_part)
+    found.pop(unlabeled_label, None)
+    _check_found(found, unlabeled_label, ignore_label)
+    classes = np.array(sorted(found))
+    codes: list[np.ndarray] = []
+    for flat, shape, mask in zip(taking_part, shapes, ignored, strict=True):
+        if flat is None:
+            n = math.prod(shape) if mask is None else np.count_nonzero(~mask)
+            codes.append(np.full(n, UNLABELED_CODE, dtype=np.int16))
+            continue
+        encoded = np.searchsorted(classes, flat).astype(np.int16)
+        encoded[flat == unlabeled_label] = UNLABELED_CODE
+        codes.append(encoded)
+    return EncodedLabels(classes, np.concatenate(codes)), ignored
+
+
+def _ignored(
+    labels: np.ndarray | None, outside: np.ndarray | None, ignore_label: int | None
+) -> np.ndarray | None:
+    """Return the voxels of a volume that take part in nothing, or None if all take part."""
+    if labels is None or ignore_label is None:
+        return outside
+    mask = labels == ignore_label
+    if outside is not None:
+        mask |= outside
+    return mask if mask.any() else None
+
+
+def _count_labels(flat_maps: Sequence[np.ndarray | None]) -> dict[int, int]:
+    """Return how many voxels have each label."""
     found: dict[int, int] = {}
-    for labels in maps:
+    for labels in flat_maps:
         if labels is not None:
             values, counts = np.unique(labels, return_counts=True)
             for value, count in zip(values.tolist(), counts.tolist(), strict=True):
                 found[value] = found.get(value, 0) + count
-    for special in (unlabeled_label, ignore_label):
-        found.pop(special, None)  # type: ignore[arg-type]
+    return found
+
+
+def _check_found(found: dict[int, int], unlabeled_label: int, ignore_label: int | None) -> None:
+    """Refuse labels, counted by `_count_labels`, from which nothing can be learned."""
     if negative := sorted(value for value in found if value < 0):
         raise ValueError(
             f"y holds the labels {negative}: negative labels other than unlabeled_label={unlabeled_label} "
@@ -212,7 +437,8 @@ def encode_label_maps(
         )
     if not found:
         raise ValueError(
-            f"y has no labeled voxel: all are {unlabeled_label!r}, which marks unlabeled voxels, or ignored."
+            f"y has no labeled voxel: all are {unlabeled_label!r}, which marks unlabeled voxels, are "
+            "ignored, or lie outside the image, where X is NaN or masked."
         )
     if len(found) < 2:
         raise ValueError(
@@ -223,63 +449,82 @@ def encode_label_maps(
             f"Class {single[0]} labels a single voxel in all of y, which nothing can be learned from. Label "
             f"more voxels of it, or mark this one as unlabeled ({unlabeled_label})."
         )
-    classes = np.array(sorted(found))
-    codes: list[np.ndarray] = []
-    ignored: list[np.ndarray | None] = []
-    for labels, shape in zip(maps, shapes, strict=True):
-        if labels is None:
-            codes.append(np.full(int(np.prod(shape)), UNLABELED_CODE, dtype=np.int16))
-            ignored.append(None)
-            continue
-        mask = labels == ignore_label if ignore_label is not None else np.zeros(shape, dtype=bool)
-        flat = labels[~mask]
-        encoded = np.searchsorted(classes, flat).astype(np.int16)
-        encoded[flat == unlabeled_label] = UNLABELED_CODE
-        codes.append(encoded)
-        ignored.append(mask if mask.any() else None)
-    return EncodedLabels(classes, np.concatenate(codes)), ignored
 
 
-def statistics(volumes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each channel of each volume, read a part at a time.
+class Statistics(NamedTuple):
+    """What is known of the intensities of volumes.
+
+    Attributes
+    ----------
+    mean, deviation, smallest, largest : ndarray of shape (n_volumes, n_channels), float32
+        Of each channel of each volume. The deviation of a constant channel is 1.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    smallest: np.ndarray
+    largest: np.ndarray
+
+
+def statistics(
+    volumes: Sequence[np.ndarray], ignored: Sequence[np.ndarray | None] | None = None
+) -> Statistics:
+    """Return mean, standard deviation and range of each channel of each volume, read a part at a time.
 
     Parameters
     ----------
     volumes : sequence of ndarray of shape (n_channels, *spatial)
         Volumes.
+    ignored : sequence of (ndarray of bool, of the spatial shape, or None), default=None
+        Voxels that do not count; None for none.
 
     Returns
     -------
-    mean, deviation : ndarray of shape (n_volumes, n_channels), float32
-        The deviation of a constant channel is 1.
+    Statistics
+        Those of a volume of which no voxel counts are 0, and 1 for the deviation.
 
     Raises
     ------
     ValueError
-        If a volume holds NaN or infinity.
+        If a volume holds infinity, or values beyond float32, at a voxel that counts.
     """
-    means, deviations = [], []
+    found = []
     for i, volume in enumerate(volumes):
-        total, squares, count = np.zeros(len(volume)), np.zeros(len(volume)), 0
-        # Around a value of the channel, so that squares of large intensities do not swallow their spread.
-        origin = volume[(slice(None), *[slice(1)] * (volume.ndim - 1))].astype(float)
-        for rows in _slabs(volume):
-            with np.errstate(invalid="ignore"):  # infinite values are found below
-                part = volume[:, rows].astype(float) - origin
-            axes = tuple(range(1, part.ndim))
+        found.append(_moments(volume, None if ignored is None else ignored[i]))
+        if not (np.abs(found[-1]) <= LARGEST).all():
+            raise ValueError(
+                f"X[{i}] contains infinity or values too large for float32. To leave these voxels out, set "
+                "them to NaN: np.where(np.abs(volume) < 1e30, volume, np.nan)."
+            )
+    return Statistics(*np.array(found, dtype=np.float32).swapaxes(0, 1))
+
+
+def _moments(volume: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """Return mean, deviation, smallest and largest value of each channel."""
+    if ignored is not None and ignored.all():
+        return np.repeat([[0.0], [1.0], [0.0], [0.0]], len(volume), axis=1)
+    total, squares, count = np.zeros(len(volume)), np.zeros(len(volume)), 0
+    smallest, largest = np.full(len(volume), np.inf), np.full(len(volume), -np.inf)
+    # Around a value of the channel, so that squares of large intensities do not swallow their spread.
+    first = (0,) * (volume.ndim - 1) if ignored is None else np.unravel_index(ignored.argmin(), ignored.shape)
+    origin = volume[(slice(None), *first)].astype(float)
+    for rows in _slabs(volume):
+        part = volume[:, rows] if ignored is None else volume[:, rows][:, ~ignored[rows]]
+        part = part.astype(float)
+        axes = tuple(range(1, part.ndim))
+        if part[0].size:
+            smallest = np.minimum(smallest, part.min(axis=axes))
+            largest = np.maximum(largest, part.max(axis=axes))
+        with np.errstate(invalid="ignore", over="ignore"):  # the range tells of infinite values
+            part -= origin.reshape(-1, *[1] * (part.ndim - 1))
             total += part.sum(axis=axes)
             squares += np.square(part).sum(axis=axes)
-            count += part[0].size
-        if not np.isfinite(total).all() or not np.isfinite(squares).all():
-            raise ValueError(
-                f"X[{i}] contains NaN, infinity or values too large. Replace them, "
-                "np.nan_to_num(volume), and mark these voxels with ignore_label if they mean nothing."
-            )
+        count += part[0].size
+    with np.errstate(invalid="ignore", over="ignore"):
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-        means.append(mean + origin.ravel())
-        deviations.append(np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1))
-    return np.array(means, dtype=np.float32), np.array(deviations, dtype=np.float32)
+    deviation = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
+    return np.array([mean + origin, deviation, smallest, largest])
 
 
 def _slabs(volume: np.ndarray) -> Iterator[slice]:

@@ -27,6 +27,10 @@ class Volumes:
         Voxels that take part in nothing; None for none.
     shift, scale : Tensor of shape (n_volumes, n_channels), default=None
         What is subtracted from each channel of each volume, and by what it is divided then.
+    fill : Tensor of shape (n_volumes, n_channels), default=None
+        What takes the place of NaN in each channel of each volume, before it is scaled. None: nothing does.
+    smallest, largest : Tensor of shape (n_volumes, n_channels), default=None
+        Limits to which the intensities of volumes with ignored voxels are clipped, before they are scaled.
 
     Attributes
     ----------
@@ -40,9 +44,13 @@ class Volumes:
         ignored: Sequence[np.ndarray | None] | None = None,
         shift: Tensor | None = None,
         scale: Tensor | None = None,
+        fill: Tensor | None = None,
+        smallest: Tensor | None = None,
+        largest: Tensor | None = None,
     ) -> None:
         self.images = list(images)
-        self.shift, self.scale = shift, scale
+        self.shift, self.scale, self.fill = shift, scale, fill
+        self.smallest, self.largest = smallest, largest
         self._members: list[Tensor | None] = []
         self._ranks: list[Tensor | None] = []
         counts = []
@@ -180,7 +188,12 @@ class Volumes:
             image = image.narrow(axis, start, stop - start)
             padding = [max(0, start - first), max(0, first + n - stop), *padding]
         box = image.to(torch.float32)
+        per_channel = (-1, *[1] * self.n_dims)
+        if self.fill is not None and image.is_floating_point():
+            box = torch.where(box.isnan(), self.fill[volume].view(per_channel), box)
+        if self.smallest is not None and self.largest is not None and self._members[volume] is not None:
+            limits = self.smallest[volume].view(per_channel), self.largest[volume].view(per_channel)
+            box = box.clamp(*limits)
         if self.shift is not None and self.scale is not None:
-            per_channel = (-1, *[1] * self.n_dims)
             box = (box - self.shift[volume].view(per_channel)) / self.scale[volume].view(per_channel)
         return functional.pad(box, padding, mode="replicate") if any(padding) else box

@@ -144,12 +144,12 @@ class VoxelNet(SSLDECNet):
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
         network = self.predicting().eval()
         shape = X.shape(volume)
+        # In whole strides: what the network halves must begin where it does in the whole volume.
+        context = -(-self.context // self.stride) * self.stride
         for corner, size in tiles(shape, self.largest_tile(len(X.images[volume])), self.stride):
             # Context ends with the volume, as it does for a network that sees the volume as a whole.
-            before = [min(self.context, first) for first in corner]
-            after = [
-                min(self.context, end - first - n) for end, first, n in zip(shape, corner, size, strict=True)
-            ]
+            before = [min(context, first) for first in corner]
+            after = [min(context, end - first - n) for end, first, n in zip(shape, corner, size, strict=True)]
             outer_corner = tuple(
                 first - m - b for first, m, b in zip(corner, self.margin, before, strict=True)
             )
