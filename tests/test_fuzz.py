@@ -4,11 +4,13 @@ A sample of the cases; `make fuzz` runs 10,000 (the environment variable SSLDEC_
 """
 
 import os
+import tempfile
 import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
+from sklearn_ssldec.scans import load_decathlon, save_nifti
 
 SOUND_SHAPES = st.one_of(
     st.tuples(st.integers(2, 12), st.integers(1, 4)),
@@ -117,6 +120,49 @@ ODD_VOXEL_PARAMETERS = {
 }
 
 
+# Volumes as they come from files and from other tools; none of these changes a value of small integers.
+FORMS = {
+    "as it is": lambda volume: volume,
+    "flipped": lambda volume: np.flip(np.flip(volume).copy()),
+    "flipped, big-endian": lambda volume: np.flip(np.flip(volume, -1).astype(">f4"), -1),
+    "Fortran order": np.asfortranarray,
+    "every second voxel": lambda volume: np.repeat(volume, 2, axis=-1)[..., ::2],
+    "big-endian doubles": lambda volume: volume.astype(">f8"),
+    "half precision": lambda volume: np.clip(volume, -6e4, 6e4).astype(np.float16),
+    "long double": lambda volume: volume.astype(np.longdouble),
+    "integers": lambda volume: np.nan_to_num(np.clip(volume, -100, 100)).astype(">i2"),
+    "unsigned": lambda volume: np.nan_to_num(np.clip(volume, 0, 100)).astype(np.uint16),
+    "read-only": lambda volume: np.frombuffer(volume.tobytes(), volume.dtype).reshape(volume.shape),
+    "masked": lambda volume: np.ma.masked_less(volume, -2),
+    "NaN outside": lambda volume: np.where(volume < -2, np.nan, volume),
+    "list": lambda volume: volume.tolist(),
+}
+LABEL_FORMS = {
+    "as it is": lambda labels: labels,
+    "flipped": lambda labels: np.flip(np.flip(labels).copy()),
+    "big-endian": lambda labels: labels.astype(">i2"),
+    "unsigned": lambda labels: labels.astype(np.uint8),  # which makes 255 of -1
+    "masked": lambda labels: np.ma.masked_equal(labels, 2),
+}
+
+
+@st.composite
+def volumes_from_files(draw):
+    """Cases of `volume_cases`, in forms of all kinds, as a list or as an array of objects."""
+    X, y, parameters = draw(volume_cases())
+    X = [FORMS[draw(st.sampled_from(sorted(FORMS)))](volume) for volume in X]
+    y = [
+        labels if labels is None else LABEL_FORMS[draw(st.sampled_from(sorted(LABEL_FORMS)))](labels)
+        for labels in y
+    ]
+    if draw(st.booleans()):
+        objects = np.empty(len(X), dtype=object)
+        for i, volume in enumerate(X):
+            objects[i] = volume
+        X = objects
+    return X, y, parameters
+
+
 @st.composite
 def volume_cases(draw):
     """Volumes, label maps and parameters: most sound, some with one odd part."""
@@ -191,7 +237,7 @@ def test_every_outcome_is_a_fit_or_an_explained_error(case):
 
 
 @many_cases
-@given(volume_cases())
+@given(volumes_from_files())
 def test_every_outcome_for_volumes_is_a_fit_or_an_explained_error(case):
     X, y, parameters = case
     seg = SSLDECSegmenter(
@@ -203,8 +249,66 @@ def test_every_outcome_for_volumes_is_a_fit_or_an_explained_error(case):
         if not fits(seg, X, y):
             return
         probabilities, maps = seg.predict_proba(X), seg.predict(X)
-    for volume, of_volume, labels, transduced in zip(X, probabilities, maps, seg.transduction_, strict=True):
+    for one, of_volume, labels, transduced in zip(X, probabilities, maps, seg.transduction_, strict=True):
+        volume = np.ma.filled(np.ma.asarray(one, dtype=float), np.nan)
         assert of_volume.shape == (len(seg.classes_), *volume.shape[-seg.n_dims_ :])
         assert np.isfinite(of_volume).all()
-        np.testing.assert_allclose(of_volume.sum(0), 1, rtol=1e-4)
+        missing = np.isnan(volume)
+        outside = missing.any(axis=0) if volume.ndim > seg.n_dims_ else missing
+        np.testing.assert_allclose(of_volume.sum(0), ~outside, rtol=1e-4)
+        assert (labels[outside] == (seg.ignore_label or 0)).all()
         assert labels.shape == transduced.shape == of_volume.shape[1:]
+
+
+@st.composite
+def scan_files(draw):
+    """A scan, an affine of any orientation, labels, and how both are stored."""
+    shape = draw(st.tuples(*[st.integers(2, 4)] * 3))
+    axes, signs = draw(st.permutations(range(3))), draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag(draw(st.tuples(*[st.sampled_from([0.5, 1.0, 6.0])] * 3)))[:, axes] * signs
+    affine[:3, :3] += draw(st.sampled_from([0.0, 0.01]))
+    affine[:3, 3] = draw(st.tuples(*[st.floats(-100, 100, width=16)] * 3))
+    dtype = draw(st.sampled_from(["u1", "i2", ">i2", "f4", ">f4", "f8"]))
+    scan = draw(hnp.arrays(dtype, shape, elements=st.integers(0, 200).map(float)))
+    labels = draw(hnp.arrays(np.int64, shape, elements=st.sampled_from([0, 1, 2, draw(st.integers(3, 40))])))
+    stored_as = draw(
+        st.sampled_from(["u1", "i2", ">i4", "f4", "f8", "scaled to 8 bits", "scaled to 16 bits"])
+    )
+    suffix = draw(st.sampled_from([".nii", ".nii.gz"]))
+    return scan, labels, affine, stored_as, draw(st.permutations(range(3))), draw(st.booleans()), suffix
+
+
+@many_cases
+@given(scan_files())
+def test_every_outcome_of_files_is_the_volume_that_was_stored(case):
+    """A scan and its labels, each stored in an orientation of its own, agree once they are loaded."""
+    nibabel = pytest.importorskip("nibabel")
+    scan, labels, affine, stored_as, axes, flips, suffix = case
+    image = nibabel.Nifti1Image(scan, affine)
+    turn = np.column_stack([axes, [-1 if flips else 1, 1, -1]]).astype(float)
+    turned = nibabel.orientations.apply_orientation(labels, turn)
+    of_labels = affine @ nibabel.orientations.inv_ornt_aff(turn, labels.shape)
+    if stored_as.startswith("scaled"):
+        header = nibabel.Nifti1Image(np.zeros(turned.shape, "u1" if "8" in stored_as else "i2"), None).header
+        label_image = nibabel.Nifti1Image(turned.astype(float), of_labels, header)
+    else:
+        label_image = nibabel.Nifti1Image(turned.astype(stored_as), of_labels)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, each in (("imagesTr", image), ("labelsTr", label_image)):
+            (root / name).mkdir()
+            nibabel.save(each, root / name / f"case{suffix}")
+        data = load_decathlon(root)
+        expected = nibabel.as_closest_canonical(nibabel.Nifti1Image(scan.astype(float), affine))
+        np.testing.assert_array_equal(data.images[0], np.asarray(expected.dataobj))
+        np.testing.assert_array_equal(
+            data.labels[0],
+            np.asarray(
+                nibabel.as_closest_canonical(nibabel.Nifti1Image(labels.astype(np.int32), affine)).dataobj
+            ),
+        )
+        save_nifti(data.labels[0], root / "saved.nii", like=data.paths[0])
+        saved = nibabel.load(root / "saved.nii")
+        np.testing.assert_array_equal(np.asarray(saved.dataobj), labels)
+        np.testing.assert_allclose(saved.affine, image.affine, rtol=1e-6)

@@ -18,6 +18,7 @@ from sklearn_ssldec._samples.volumes import (
     voxels_outside,
 )
 
+DTYPES = ["f2", ">f2", ">f4", ">f8", "g", "u1", ">u2", "u4", "u8", ">i4", "i8"]
 RNG = np.random.default_rng(0)
 VOLUME = RNG.integers(0, 100, (2, 4, 5)).astype(np.float32)
 
@@ -32,7 +33,7 @@ def strided(volume):
 @pytest.mark.parametrize(
     "form",
     [
-        *(lambda v, t=t: v.astype(t) for t in "f2 >f2 >f4 >f8 g u1 >u2 u4 u8 >i4 i8".split()),
+        *(lambda v, t=t: v.astype(t) for t in DTYPES),
         lambda v: np.flip(np.flip(v).copy()),
         lambda v: np.flip(np.flip(v.astype(">i2"), 1).copy(), 1),
         np.asfortranarray,
