@@ -429,7 +429,7 @@ def test_what_lies_in_a_hole_does_not_matter(fitted, scaling):
         given[-1][:4, :4] = np.nan
         other.append(np.ma.array(image, mask=np.isnan(given[-1])))
         other[-1].data[:4, :4] = 1e6
-    seg = segmenter(scaling=scaling, max_iter=1).fit(given, [maps[0], *[None] * 5])
+    seg = segmenter(net__scaling=scaling, max_iter=1).fit(given, [maps[0], *[None] * 5])
     for a, b in zip(seg.predict_proba(given), seg.predict_proba(other), strict=True):
         assert_array_equal(a, b)
 
