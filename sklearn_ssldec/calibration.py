@@ -12,11 +12,13 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import get_scorer
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Bunch, Tags, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssldec.labels import labeled_mask, labeled_values
-from sklearn_ssldec.model_selection import LabeledScorer, cross_val_predict_labeled
+from sklearn_ssldec._compat import routing_enabled
+from sklearn_ssldec.labels import find_unlabeled_label, labeled_mask, labeled_values
+from sklearn_ssldec.model_selection import LabeledScorer, predict_folds, splitter_for
 
 # A probability of 0 would ask for an infinite temperature as soon as it is wrong once.
 LEAST_PROBABILITY = 1e-7
@@ -103,11 +105,18 @@ def apply_temperature(probabilities: Any, temperature: float) -> np.ndarray:
     ndarray of shape (n_samples, n_classes), float64
         Probabilities; rows sum to 1.
 
+    Raises
+    ------
+    ValueError
+        If `temperature` is not above 0.
+
     Examples
     --------
     >>> apply_temperature([[0.9, 0.1]], 2.0)
     array([[0.75, 0.25]])
     """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature!r}.")
     return softmax(_log(probabilities) / temperature, axis=1)
 
 
@@ -129,9 +138,9 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         Semi-supervised classifier, or a Pipeline that ends with one; it is cloned. To calibrate a fitted one
         on labeled rows that it was not trained on, pass ``FrozenEstimator(fitted)``.
     cv : int, cross-validation generator or iterable, default=5
-        How the labeled rows are split, as in `SemiSupervisedSplitter`.
-    unlabeled_label : int, str or None, default=-1
-        The mark of an unlabeled row in `y`.
+        How the labeled rows are split, as in `SemiSupervisedSplitter`, or one of these.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks `estimator`.
     n_jobs : int, default=None
         Folds at a time.
 
@@ -152,6 +161,11 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
     -----
     The clones are trained on fewer labels than the classifier itself, which makes them somewhat less right;
     with few labels a larger `cv` comes closer.
+
+    A held-out row whose class has no other label cannot be predicted right by the clone that did not see it.
+    It tells nothing about how sure the classifier may be, and is left out of the calibration.
+
+    With scikit-learn's metadata routing, `fit` passes on what the estimator's `fit` and `cv` request.
 
     Examples
     --------
@@ -174,7 +188,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         estimator: Any,
         *,
         cv: Any = 5,
-        unlabeled_label: int | str | None = -1,
+        unlabeled_label: int | str | None = "auto",
         n_jobs: int | None = None,
     ) -> None:
         self.estimator = estimator
@@ -182,7 +196,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         self.unlabeled_label = unlabeled_label
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any) -> TemperatureScaledClassifier:
+    def fit(self, X: Any, y: Any, **params: Any) -> TemperatureScaledClassifier:
         """Find the temperature out of fold, and fit the classifier to all rows.
 
         Parameters
@@ -191,6 +205,10 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
             Samples, labeled and unlabeled.
         y : array-like of shape (n_samples,)
             Labels, and the mark of unlabeled rows.
+        **params
+            ``groups``, an array-like of shape (n_samples,), goes to `cv`; all else to the estimator's `fit`,
+            cut to the training fold where it has a value for each row. With scikit-learn's metadata routing
+            enabled, each goes where it is requested.
 
         Returns
         -------
@@ -200,35 +218,73 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         Raises
         ------
         ValueError
-            If `y` is None or has no labeled row, or the classifier takes the mark for a class.
+            If `y` is None or has no labeled row, the classifier takes the mark for a class, X, y, groups or
+            sample_weight differ in length, `unlabeled_label` contradicts the estimator, or no training fold
+            holds the class of a held-out row.
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        estimator = clone(self.estimator).fit(X, y)
-        labels = labeled_values(y, self.unlabeled_label)
+        X, y, *_ = indexable(X, y, params.get("groups"), params.get("sample_weight"))
+        splitter = splitter_for(self.estimator, self.cv, self.unlabeled_label)
+        mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)
+        routed = self._route(params)
+        estimator = clone(self.estimator).fit(X, y, **routed.estimator.fit)
+        labels = labeled_values(y, mark)
         unknown = [name for name in estimator.classes_.tolist() if name not in set(labels.tolist())]
         if unknown:
             raise ValueError(
                 f"estimator takes {unknown[0]!r} for a class, which no labeled row has; {estimator!r} must "
-                f"know that {self.unlabeled_label!r} marks unlabeled rows, or be given labeled rows only."
+                f"know that {mark!r} marks unlabeled rows, or be given labeled rows only."
             )
-        rows, probabilities = cross_val_predict_labeled(
+        rows, probabilities, could_know = predict_folds(
             self.estimator,
             X,
             y,
-            cv=self.cv,
+            list(splitter.split(X, y, **routed.splitter.split)),
             method="predict_proba",
-            unlabeled_label=self.unlabeled_label,
+            unlabeled_label=mark,
+            params=routed.estimator.fit,
             n_jobs=self.n_jobs,
         )
-        truth = labels[np.searchsorted(np.flatnonzero(labeled_mask(y, self.unlabeled_label)), rows)]
-        self.temperature_ = fit_temperature(truth, probabilities, np.unique(labels))
+        if not could_know.any():
+            raise ValueError(
+                "No labeled row can be calibrated on: no training fold holds the class of a row that it "
+                "holds out. Label more samples of each class, or pass a cv with more folds."
+            )
+        truth = labels[np.searchsorted(np.flatnonzero(labeled_mask(y, mark)), rows[could_know])]
+        self.temperature_ = fit_temperature(truth, probabilities[could_know], np.unique(labels))
         self.estimator_ = estimator
         self.classes_ = estimator.classes_
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
         return self
+
+    def _route(self, params: dict[str, Any]) -> Bunch:
+        """Return which of the arguments of `fit` go to the estimator, and which to the splitter."""
+        if routing_enabled():
+            return process_routing(self, "fit", **params)
+        of_splitter = {name: value for name, value in params.items() if name == "groups"}
+        of_estimator = {name: value for name, value in params.items() if name != "groups"}
+        return Bunch(estimator=Bunch(fit=of_estimator), splitter=Bunch(split=of_splitter))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what metadata are passed on: those that the estimator's `fit` and `cv` request.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing of scikit-learn's metadata.
+        """
+        return (
+            MetadataRouter(owner=type(self).__name__)
+            .add_self_request(self)
+            .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+            .add(
+                splitter=splitter_for(self.estimator, self.cv, self.unlabeled_label),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict calibrated class probabilities.
@@ -282,7 +338,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         Raises
         ------
         ValueError
-            If no row is labeled.
+            If no row is labeled, or X, y and `sample_weight` differ in length.
         """
         scorer = LabeledScorer(get_scorer("accuracy"), self.unlabeled_label)
         return scorer(self, X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))

@@ -10,39 +10,47 @@ import numpy as np
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch, check_random_state
 
+from sklearn_ssldec.labels import as_column, labeled_mask, labeled_values
+
 FOLDER_VARIABLE = "SSLDEC_DATA"
 MNIST_N_TRAIN = 60_000
 SVHN_N_TRAIN = 73_257
 
 
 def mask_labels(
-    y: Any, n_labeled: int, *, per_class: bool = True, unlabeled_label: int = -1, random_state: Any = None
+    y: Any,
+    n_labeled: int,
+    *,
+    per_class: bool = True,
+    unlabeled_label: int | str = -1,
+    random_state: Any = None,
 ) -> np.ndarray:
     """Keep a few labels, drawn at random, and mark all other samples as unlabeled.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Labels of all samples.
+        Labels. Samples that are unlabeled already stay so, and are not drawn.
     n_labeled : int
         Number of labels to keep: of each class, or in all if `per_class` is False.
     per_class : bool, default=True
         Keep the same number of each class, as the paper's protocols do.
-    unlabeled_label : int, default=-1
-        The mark of an unlabeled sample.
+    unlabeled_label : int or str, default=-1
+        The mark of an unlabeled sample, in `y` and in what is returned.
     random_state : int, RandomState instance or None, default=None
         Seed of the draw.
 
     Returns
     -------
     ndarray of shape (n_samples,)
-        A copy of `y` with most labels masked; of dtype object if the labels are strings, and of a signed
-        integer dtype if they are unsigned or booleans.
+        A copy of `y` with most labels masked; of dtype object if the labels or the mark are strings, and of
+        a signed integer dtype if the labels are unsigned or booleans.
 
     Raises
     ------
     ValueError
-        If there are fewer labels, in all or of a class, than are to be kept.
+        If there are fewer labels, in all or of a class, than are to be kept, or labels are missing (NaN,
+        None).
 
     Examples
     --------
@@ -51,17 +59,23 @@ def mask_labels(
     >>> int((y != -1).sum())
     100
     """
-    y = np.asarray(y)
+    labeled = np.flatnonzero(labeled_mask(y, unlabeled_label))
+    given = labeled_values(y, unlabeled_label)
     rng = check_random_state(random_state)
-    groups = [np.flatnonzero(y == c) for c in np.unique(y)] if per_class else [np.arange(len(y))]
+    groups = [labeled[given == c] for c in np.unique(given)] if per_class else []
+    groups = groups or [labeled]
+    y = as_column(y)
     for rows in groups:
         if not 1 <= n_labeled <= len(rows):
-            of_class = f" of class {y[rows[:1]].tolist()[0]!r}" if per_class else ""
+            of_class = f" of class {y[rows[:1]].tolist()[0]!r}" if per_class and len(rows) else ""
             raise ValueError(
                 f"n_labeled must be from 1 to the {len(rows)} labels{of_class}, got {n_labeled!r}."
             )
     kept = np.concatenate([rng.choice(rows, n_labeled, replace=False) for rows in groups])
-    dtype = object if y.dtype.kind in "USO" else np.int64 if y.dtype.kind in "ub" else y.dtype
+    if y.dtype.kind in "USO" or isinstance(unlabeled_label, str):
+        dtype: Any = object
+    else:
+        dtype = np.int64 if y.dtype.kind in "ub" else y.dtype
     masked = np.full(len(y), unlabeled_label, dtype=dtype)
     masked[kept] = y[kept]
     return masked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,11 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from sklearn_ssldec._warnings import warn
+
 UNLABELED_CODE = -1
+# What missing values become when a column is converted to strings.
+MISSING_AS_STRINGS = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT"})
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,18 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
         If `y` is not one-dimensional, holds missing values or continuous targets, has no labeled sample or
         only one class, or looks as if its unlabeled marker was lost in a conversion.
 
+    Warns
+    -----
+    UserWarning
+        If a class is called as missing values are after a conversion to strings: "nan", "None", "" and the
+        like.
+
     Examples
     --------
     >>> encode_labels(["cat", "dog", -1])
     EncodedLabels(classes=array(['cat', 'dog'], dtype='<U3'), codes=array([ 0,  1, -1]))
     """
-    y = _as_array(y)
+    y = as_column(y)
     labeled = labeled_mask(y, unlabeled_label)
     if not labeled.any():
         raise ValueError(
@@ -70,8 +79,9 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
             "(parameter unlabeled_label). Label at least one sample of each class."
         )
     given = _of_one_kind(y[labeled])
-    check_classification_targets(given)
+    _refuse_targets_of_regression(given)
     classes, positions = np.unique(given, return_inverse=True)
+    _warn_of_missing_as_strings(classes)
     if len(classes) < 2:
         hint = ""
         if unlabeled_label == -1 and not labeled.all() and classes.dtype.kind in "iuf" and classes[0] == 1:
@@ -110,7 +120,7 @@ def labeled_mask(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray:
     >>> labeled_mask([0, 1, -1])
     array([ True,  True, False])
     """
-    y = _as_array(y)
+    y = as_column(y)
     _refuse_missing(y)
     if unlabeled_label is None:
         return np.ones(len(y), dtype=bool)
@@ -147,13 +157,77 @@ def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray
     >>> labeled_values(["cat", -1, "dog"])
     array(['cat', 'dog'], dtype='<U3')
     """
-    y = _as_array(y)
+    y = as_column(y)
     return _of_one_kind(y[labeled_mask(y, unlabeled_label)])
 
 
-def warn_if_all_labeled(
-    labels: EncodedLabels, unlabeled_label: int | str | None, *, stacklevel: int = 2
-) -> None:
+def find_unlabeled_label(estimator: Any, unlabeled_label: Any = "auto") -> int | str | None:
+    """Ask an estimator which value of y marks unlabeled samples.
+
+    The question goes through pipelines (to the last step) and through estimators that hand y on to their
+    ``estimator``, such as GridSearchCV, FrozenEstimator and TunedThresholdClassifierCV. Those that renumber
+    the labels before they hand them on (bagging and boosting, one-vs-rest and the like) are not asked: what
+    their estimator sees is not what is in y.
+
+    Parameters
+    ----------
+    estimator : estimator or None
+        Any estimator. None, and those that do not say, go by scikit-learn's convention: -1.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        What the caller says. "auto" takes the estimator's word.
+
+    Returns
+    -------
+    int, str or None
+        The mark of unlabeled samples; None if all are labeled.
+
+    Raises
+    ------
+    ValueError
+        If the caller and the estimator contradict each other.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssldec import SSLDECClassifier
+    >>> find_unlabeled_label(make_pipeline(StandardScaler(), SSLDECClassifier(unlabeled_label=99)))
+    99
+    """
+    known = _marks_of(estimator)
+    if _is_auto(unlabeled_label):
+        return known[0] if known else -1
+    if known and not _equal(known[0], unlabeled_label):
+        raise ValueError(
+            f"unlabeled_label={unlabeled_label!r} contradicts the estimator, whose unlabeled_label is "
+            f"{known[0]!r}. Leave it out, or give both the same."
+        )
+    return unlabeled_label
+
+
+def _marks_of(estimator: Any) -> list:
+    """Return the mark that an estimator knows in a list, or an empty list if it does not say."""
+    for _ in range(100):  # no chain of meta-estimators is as long; one that contains itself would be endless
+        own = getattr(estimator, "unlabeled_label", "auto")
+        if not _is_auto(own):
+            return [own]
+        modules = tuple(base.__module__ for base in type(estimator).__mro__)
+        if any(module.startswith("sklearn.semi_supervised") for module in modules):
+            return [-1]
+        if any(module.startswith(("sklearn.ensemble", "sklearn.multiclass")) for module in modules):
+            return []
+        steps = getattr(estimator, "steps", None)
+        estimator = steps[-1][1] if steps else getattr(estimator, "estimator", None)
+        if estimator is None:
+            return []
+    return []
+
+
+def _is_auto(unlabeled_label: Any) -> bool:
+    return isinstance(unlabeled_label, str) and unlabeled_label == "auto"
+
+
+def warn_if_all_labeled(labels: EncodedLabels, unlabeled_label: int | str | None) -> None:
     """Warn that no sample is unlabeled, and say so if a meta-estimator seems to have re-encoded the mark.
 
     VotingClassifier, StackingClassifier and BaggingClassifier number the labels before they fit their
@@ -165,8 +239,6 @@ def warn_if_all_labeled(
         What `encode_labels` returned.
     unlabeled_label : int, str or None
         The value that marks an unlabeled sample. None: all are labeled on purpose, nothing is warned of.
-    stacklevel : int, default=2
-        Whose line the warning names: 2 is the caller's.
 
     Examples
     --------
@@ -191,10 +263,10 @@ def warn_if_all_labeled(
             "BaggingClassifier or StackingClassifier numbers the labels. Inside one, pass unlabeled_label=0; "
             "in soft voting and in stacking this does not help."
         )
-    warnings.warn(message, stacklevel=stacklevel + 1)
+    warn(message)
 
 
-def mark_unlabeled(y: Any, *, also: Collection = (), unlabeled_label: int | str = -1) -> np.ndarray:
+def mark_unlabeled(y: Any, *, also: Any = (), unlabeled_label: int | str = -1) -> np.ndarray:
     """Turn a column of a table, in which some labels are missing, into what `fit` takes.
 
     One rule for pandas, polars, arrow, arrays and lists: **a missing value is an unlabeled sample**, whether
@@ -205,8 +277,9 @@ def mark_unlabeled(y: Any, *, also: Collection = (), unlabeled_label: int | str 
     y : Series, one-column frame, array or list of length n_samples
         Labels: integers (nullable ones too, and floats with integer values), booleans, strings or categories
         of these.
-    also : collection, default=()
-        Further values that stand for a missing label, such as ``("", "unknown")``.
+    also : value or collection of values, default=()
+        What else stands for a missing label: one value, such as ``"unknown"`` or ``0``, or several, such as
+        ``("", "unknown")``.
     unlabeled_label : int or str, default=-1
         What unlabeled samples are marked with: the estimator's `unlabeled_label`.
 
@@ -225,11 +298,14 @@ def mark_unlabeled(y: Any, *, also: Collection = (), unlabeled_label: int | str 
     --------
     >>> mark_unlabeled([3.0, float("nan"), 7.0])
     array([ 3, -1,  7])
-    >>> mark_unlabeled(["cat", None, "dog", "?"], also=["?"])
+    >>> mark_unlabeled(["cat", None, "dog", "?"], also="?")
     array(['cat', -1, 'dog', -1], dtype=object)
     """
     values = _as_list(y)
-    missing = np.array([_is_missing(value) or value in also for value in values], dtype=bool)
+    others = [also] if isinstance(also, str) or not isinstance(also, Collection) else list(also)
+    missing = np.array(
+        [_is_missing(value) or any(_equal(value, other) for other in others) for value in values], dtype=bool
+    )
     marked = np.array([_equal(value, unlabeled_label) for value in values], dtype=bool) & ~missing
     if missing.any() and marked.any():
         raise ValueError(
@@ -271,7 +347,52 @@ def _of_one_kind(given: np.ndarray) -> np.ndarray:
     return np.array(given.tolist())
 
 
-def _as_array(y: Any) -> np.ndarray:
+def _refuse_targets_of_regression(given: np.ndarray) -> None:
+    """Refuse what are no classes: continuous numbers, dates and the like.
+
+    scikit-learn's check would also warn of regression where there are many classes with a label or two each;
+    integers, booleans and strings are classes by what they are.
+    """
+    if given.dtype.kind in "iubUS" or (given.dtype.kind == "f" and (given == np.floor(given)).all()):
+        return
+    check_classification_targets(given)
+
+
+def _warn_of_missing_as_strings(classes: np.ndarray) -> None:
+    if classes.dtype.kind != "U":
+        return
+    suspects = sorted(MISSING_AS_STRINGS.intersection(classes.tolist()))
+    if suspects:
+        warn(
+            f"y has a class called {', '.join(map(repr, suspects))}, as missing values are called after a "
+            "conversion to strings. If these samples are unlabeled, pass "
+            f"sklearn_ssldec.labels.mark_unlabeled(y, also={suspects!r}) instead of y."
+        )
+
+
+def as_column(y: Any) -> np.ndarray:
+    """Return labels as an array of one dimension in which strings and the integer -1 stay apart.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Of dtype object where strings and numbers stand side by side.
+
+    Raises
+    ------
+    ValueError
+        If `y` is not one-dimensional.
+
+    Examples
+    --------
+    >>> as_column(["cat", -1])
+    array(['cat', -1], dtype=object)
+    """
     if isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1:
         # np.asarray(["cat", -1]) would make the string "-1" a class.
         y = np.array(y, dtype=object)
@@ -289,8 +410,8 @@ def _kind(value: Any) -> str:
     return "number" if isinstance(value, (int, float, np.number)) else type(value).__name__
 
 
-def _equal(value: Any, unlabeled_label: int | str) -> bool:
-    return _kind(value) == _kind(unlabeled_label) and value == unlabeled_label
+def _equal(value: Any, unlabeled_label: Any) -> bool:
+    return _kind(value) == _kind(unlabeled_label) and bool(value == unlabeled_label)
 
 
 def _is_missing(value: Any) -> bool:
@@ -321,12 +442,15 @@ def _refuse_lost_marker(y: np.ndarray, unlabeled_label: int | str) -> None:
     if isinstance(unlabeled_label, str):
         return
     is_lost = y.dtype.kind == "U" or (y.dtype == object and any(isinstance(value, str) for value in y))
-    lost = str(unlabeled_label)
-    if is_lost and any(isinstance(value, str) and value == lost for value in y):
+    # As it is written, and as a column of floats writes it.
+    suspects = {str(unlabeled_label), str(float(unlabeled_label))}
+    found = sorted({value for value in y if isinstance(value, str)} & suspects) if is_lost else []
+    if found:
+        lost = found[0]
         raise ValueError(
             f"y holds the string {lost!r}, which would be a class; the unlabeled marker is the integer "
             f"{unlabeled_label}. Keep strings and the marker apart in an object array, "
-            f"np.array(['cat', 'dog', {lost}], dtype=object), or pass unlabeled_label={lost!r}."
+            f"np.array(['cat', 'dog', {unlabeled_label}], dtype=object), or pass unlabeled_label={lost!r}."
         )
     if unlabeled_label == -1 and y.dtype.kind == "u" and (y == np.iinfo(y.dtype).max).any():
         largest = np.iinfo(y.dtype).max

@@ -6,7 +6,9 @@ row as an error. What is here leaves unlabeled rows in every training fold, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,28 +17,53 @@ from scipy.stats import binomtest
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import check_consistent_length, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRequest,
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+)
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_ssldec._compat import safe_indexing, take_params
 from sklearn_ssldec._samples.volumes import labeled_volumes
-from sklearn_ssldec.labels import labeled_mask, labeled_values
+from sklearn_ssldec._warnings import warn
+from sklearn_ssldec.labels import find_unlabeled_label, labeled_mask, labeled_values
 
 # Below this p-value a comparison names a winner.
 SIGNIFICANCE = 0.05
 
 
 class SemiSupervisedSplitter(BaseCrossValidator):
-    """Folds of the labeled rows, with every unlabeled row in every training fold.
+    """Folds of the labeled rows, with the unlabeled rows in the training folds.
 
-    Of volumes with label maps, those with a labeled voxel are the labeled rows.
+    In a list of volumes with label maps, the volumes that have a labeled voxel are the labeled rows.
 
     Parameters
     ----------
     cv : int, cross-validation generator or iterable, default=5
         How the labeled rows are split: a number of folds (stratified by class), a splitter, or pairs of
         training and test positions **among the labeled rows**, the first of which is 0.
-    unlabeled_label : int, str or None, default=-1
-        The mark of an unlabeled row in `y`.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks `estimator`, and is -1 without one.
+    estimator : estimator, default=None
+        The estimator that the folds are for, asked for its `unlabeled_label`; also a Pipeline or a search.
+        scikit-learn does not tell a splitter what it splits for, so name it here if its mark is not -1.
+    drop_test_groups : bool, default=False
+        Which unlabeled rows a training fold holds, where `groups` are given, such as the patient of each row.
+        False keeps all of them, also those of the test patients: the score then tells how well further rows
+        of **the same patients** are predicted, if their unlabeled rows are there for training. True leaves
+        out the unlabeled rows of the test patients: the score then tells about **patients never seen**.
+
+    See Also
+    --------
+    labeled_scorer : Scores that leave unlabeled rows out, for ordinary folds.
+
+    Notes
+    -----
+    The metadata that `cv` requests (``groups`` for GroupKFold) are passed on to it, also with scikit-learn's
+    metadata routing enabled.
 
     Examples
     --------
@@ -50,9 +77,18 @@ class SemiSupervisedSplitter(BaseCrossValidator):
     array([1., 1., 1., 1., 1.])
     """
 
-    def __init__(self, cv: Any = 5, *, unlabeled_label: int | str | None = -1) -> None:
+    def __init__(
+        self,
+        cv: Any = 5,
+        *,
+        unlabeled_label: int | str | None = "auto",
+        estimator: Any = None,
+        drop_test_groups: bool = False,
+    ) -> None:
         self.cv = cv
         self.unlabeled_label = unlabeled_label
+        self.estimator = estimator
+        self.drop_test_groups = drop_test_groups
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each training and test fold.
@@ -64,25 +100,51 @@ class SemiSupervisedSplitter(BaseCrossValidator):
         y : array-like of shape (n_samples,), or sequence of (label map or None)
             Labels, and the mark of unlabeled rows.
         groups : array-like of shape (n_samples,), default=None
-            Groups of the rows, for splitters that want them.
+            Groups of the rows, for splitters that want them and for `drop_test_groups`.
 
         Yields
         ------
-        train : ndarray
-            Rows of the training fold, sorted: labeled ones, and all unlabeled ones.
-        test : ndarray
-            Rows of the test fold: labeled ones.
+        train : ndarray of int
+            Rows of the training fold, sorted: labeled ones, and unlabeled ones.
+        test : ndarray of int
+            Rows of the test fold: labeled ones, in the order of `cv`.
 
         Raises
         ------
         ValueError
-            If `y` is None or has no labeled row.
+            If `y` is None or has no labeled row, if X, y and `groups` differ in length, if `cv` names a
+            labeled row that there is not, if `unlabeled_label` contradicts `estimator`, or if `groups` are
+            missing for `drop_test_groups`.
+
+        Warns
+        -----
+        UserWarning
+            If no row is unlabeled by the mark -1, and neither `unlabeled_label` nor `estimator` is given.
         """
-        rows, unlabeled, y_labeled, cv = self._of_labeled(y)
-        X_labeled = _safe_indexing(X, rows)
-        groups_labeled = None if groups is None else _safe_indexing(groups, rows)
-        for train, test in cv.split(X_labeled, y_labeled, groups_labeled):
-            yield np.sort(np.concatenate([rows[train], unlabeled])), rows[test]
+        X, y, groups = indexable(X, y, groups)
+        rows, unlabeled, y_labeled, cv = self._of_labeled(X, y, groups)
+        if self.drop_test_groups and groups is None:
+            raise ValueError("drop_test_groups=True needs groups, one for each row; got None.")
+        if not len(unlabeled) and self._is_guess() and labeled_volumes(y) is None:
+            warn(
+                "y has no unlabeled row: none is -1. If another value marks unlabeled rows, pass it as "
+                "unlabeled_label to SemiSupervisedSplitter, or the estimator as estimator; if all are "
+                "labeled, pass unlabeled_label=None."
+            )
+        groups_labeled = None if groups is None else safe_indexing(groups, rows)
+        for train, test in cv.split(safe_indexing(X, rows), y_labeled, groups_labeled):
+            try:
+                labeled_train, tested = rows[train], rows[test]
+            except IndexError as error:
+                raise ValueError(
+                    f"cv must hold positions among the {len(rows)} labeled rows, from 0 to {len(rows) - 1}; "
+                    f"{error}."
+                ) from error
+            kept = unlabeled
+            if self.drop_test_groups:
+                of_test = np.isin(np.asarray(groups), np.asarray(groups)[tested])
+                kept = unlabeled[~of_test[unlabeled]]
+            yield np.sort(np.concatenate([labeled_train, kept])), tested
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.
@@ -90,35 +152,91 @@ class SemiSupervisedSplitter(BaseCrossValidator):
         Parameters
         ----------
         X : array-like or list of length n_samples, default=None
-            Samples; not used but by splitters that count them.
+            Samples; only their number is looked at.
         y : array-like of shape (n_samples,), default=None
             Labels; needed by splitters that count rows, such as LeaveOneOut.
         groups : array-like of shape (n_samples,), default=None
-            Groups of the rows.
+            Groups of the rows; needed by splitters that count groups, such as LeaveOneGroupOut.
+
+        Returns
+        -------
+        int
+            Number of folds.
+
+        Raises
+        ------
+        ValueError
+            If `y` has no labeled row, or X, y and `groups` differ in length.
         """
         if y is None:
-            return check_cv(self.cv).get_n_splits(X, y, groups)
-        rows, _, y_labeled, cv = self._of_labeled(y)
-        groups_labeled = None if groups is None else _safe_indexing(groups, rows)
+            return self._check_cv().get_n_splits(X, y, groups)
+        rows, _, y_labeled, cv = self._of_labeled(X, y, groups)
+        groups_labeled = None if groups is None else safe_indexing(groups, rows)
         return cv.get_n_splits(np.zeros(len(rows)), y_labeled, groups_labeled)
 
-    def _of_labeled(self, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return what metadata are passed on: those that `cv` requests, and groups for `drop_test_groups`.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing of scikit-learn's metadata.
+        """
+        router = MetadataRouter(owner=type(self).__name__).add(
+            splitter=get_routing_for_object(self._check_cv()),
+            method_mapping=MethodMapping().add(caller="split", callee="split"),
+        )
+        if self.drop_test_groups:
+            request = MetadataRequest(owner=type(self).__name__)
+            request.split.add_request(param="groups", alias=True)
+            router.add_self_request(request)
+        return router
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether `cv` shuffles; an AttributeError if it does not say.
+
+        HalvingGridSearchCV asks for this and for `random_state`, to refuse folds that change from call to
+        call.
+        """
+        return self._check_cv().shuffle
+
+    @property
+    def random_state(self) -> Any:
+        """The `random_state` of `cv`; an AttributeError if it has none."""
+        return self._check_cv().random_state
+
+    def _is_guess(self) -> bool:
+        return (
+            self.estimator is None
+            and isinstance(self.unlabeled_label, str)
+            and (self.unlabeled_label == "auto")
+        )
+
+    def _check_cv(self, y_labeled: np.ndarray | None = None, *, stratified: bool = False) -> Any:
+        """Return the splitter of the labeled rows; without their labels it tells about itself only."""
+        cv = self.cv
+        if isinstance(cv, Iterator):
+            # Listed once, and again if cv is replaced: a generator of folds is empty the second time.
+            listed = getattr(self, "_listed", (None, None))
+            if listed[0] is not cv:
+                listed = self._listed = (cv, list(cv))
+            cv = listed[1]
+        return check_cv(cv, y_labeled, classifier=stratified)
+
+    def _of_labeled(self, X: Any, y: Any, groups: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
+        """Return the labeled rows, the unlabeled rows, the labels of the former, and their splitter."""
         if y is None:
             raise ValueError("y must be given: SemiSupervisedSplitter splits the labeled rows, got None.")
-        volumes = labeled_volumes(y, self.unlabeled_label)
-        labeled = labeled_mask(y, self.unlabeled_label) if volumes is None else volumes
+        check_consistent_length(X, y, groups)
+        mark = find_unlabeled_label(self.estimator, self.unlabeled_label)
+        volumes = labeled_volumes(y, mark)
+        labeled = labeled_mask(y, mark) if volumes is None else volumes
         if not labeled.any():
-            raise ValueError(
-                f"y has no labeled row to split: all {len(labeled)} are {self.unlabeled_label!r}."
-            )
+            raise ValueError(f"y has no labeled row to split: all {len(labeled)} are {mark!r}.")
         # Volumes have no class to stratify by.
-        y_labeled = labeled_values(y, self.unlabeled_label) if volumes is None else np.zeros(labeled.sum())
-        cv = self.cv
-        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            # Listed once: a generator of folds would be empty the second time.
-            self._folds = getattr(self, "_folds", None) or list(cv)
-            cv = self._folds
-        cv = check_cv(cv, y_labeled, classifier=volumes is None)
+        y_labeled = labeled_values(y, mark) if volumes is None else np.zeros(labeled.sum())
+        cv = self._check_cv(y_labeled, stratified=volumes is None)
         return np.flatnonzero(labeled), np.flatnonzero(~labeled), y_labeled, cv
 
 
@@ -131,35 +249,106 @@ class LabeledScorer:
     ----------
     scorer : callable
         Scorer with the signature ``scorer(estimator, X, y)``.
-    unlabeled_label : int, str or None
-        The mark of an unlabeled row in `y`.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks the estimator that is scored.
+
+    Examples
+    --------
+    >>> from sklearn.metrics import get_scorer
+    >>> LabeledScorer(get_scorer("accuracy"), unlabeled_label=99)
+    LabeledScorer(make_scorer(accuracy_score, ...), unlabeled_label=99)
     """
 
-    def __init__(self, scorer: Callable[..., float], unlabeled_label: int | str | None = -1) -> None:
+    def __init__(self, scorer: Callable[..., float], unlabeled_label: int | str | None = "auto") -> None:
         self.scorer = scorer
         self.unlabeled_label = unlabeled_label
 
     def __call__(self, estimator: Any, X: Any, y: Any, **kwargs: Any) -> float:
-        """Return the score of `estimator` on the labeled rows; arrays in `kwargs` are cut to them too."""
-        labeled = labeled_mask(y, self.unlabeled_label)
-        if not labeled.any():
+        """Return the score of `estimator` on the labeled rows.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            What is scored.
+        X : array-like of length n_samples
+            Samples.
+        y : array-like of shape (n_samples,)
+            Labels, and the mark of unlabeled rows.
+        **kwargs
+            Passed on to the scorer; what has a value for each row, such as `sample_weight`, is cut to the
+            labeled rows.
+
+        Returns
+        -------
+        float
+            The score.
+
+        Raises
+        ------
+        ValueError
+            If no row is labeled, if X, y and `sample_weight` differ in length, or if `unlabeled_label`
+            contradicts the estimator.
+        """
+        mark = find_unlabeled_label(estimator, self.unlabeled_label)
+        X, y, _ = indexable(X, y, kwargs.get("sample_weight"))
+        rows = np.flatnonzero(labeled_mask(y, mark))
+        if not len(rows):
             raise ValueError(
-                f"No row to score on: all {len(labeled)} of y are {self.unlabeled_label!r}. Split with "
+                f"No row to score on: all {len(y)} of y are {mark!r}. Split with "
                 "cv=SemiSupervisedSplitter(), which tests on labeled rows only."
             )
-        rows = np.flatnonzero(labeled)
-        kwargs = {
-            name: _safe_indexing(value, rows) if np.ndim(value) else value for name, value in kwargs.items()
-        }
-        y_labeled = labeled_values(y, self.unlabeled_label)
-        return self.scorer(estimator, _safe_indexing(X, rows), y_labeled, **kwargs)
+        kwargs = take_params(X, kwargs, indices=rows)
+        return self.scorer(estimator, safe_indexing(X, rows), labeled_values(y, mark), **kwargs)
+
+    def get_metadata_routing(self) -> Any:
+        """Return what metadata the scorer requests.
+
+        Returns
+        -------
+        MetadataRequest or MetadataRouter
+            Those of the scorer that does the work.
+        """
+        return get_routing_for_object(self.scorer)
+
+    def set_score_request(self, **requests: Any) -> LabeledScorer:
+        """Say which metadata the scorer takes, as the scorers of scikit-learn do.
+
+        Parameters
+        ----------
+        **requests : bool, str or None
+            For each name, such as `sample_weight`: True to pass it, False to leave it out, None to refuse it,
+            or the name under which it is given.
+
+        Returns
+        -------
+        LabeledScorer
+            A scorer with these requests; this one stays as it was.
+
+        Raises
+        ------
+        TypeError
+            If the scorer is a plain function, which makes no requests.
+        """
+        if not hasattr(self.scorer, "set_score_request"):
+            raise TypeError(
+                f"{self.scorer!r} makes no requests for metadata; make a scorer of a metric with "
+                "sklearn.metrics.make_scorer."
+            )
+        scorer = clone(self.scorer, safe=False).set_score_request(**requests)
+        return LabeledScorer(scorer, self.unlabeled_label)
+
+    def _accept_sample_weight(self) -> bool:
+        """Tell scikit-learn, which asks where several scorers are given, if weights may be passed."""
+        if hasattr(self.scorer, "_accept_sample_weight"):
+            return self.scorer._accept_sample_weight()
+        return "sample_weight" in inspect.signature(self.scorer).parameters
 
     def __repr__(self) -> str:
         return f"LabeledScorer({self.scorer!r}, unlabeled_label={self.unlabeled_label!r})"
 
 
 def labeled_scorer(
-    scoring: str | Callable[..., float] | Iterable[str] | dict[str, Any], *, unlabeled_label: Any = -1
+    scoring: str | Callable[..., float] | Iterable[str] | dict[str, Any], *, unlabeled_label: Any = "auto"
 ) -> LabeledScorer | dict[str, LabeledScorer]:
     """Make a scorer, or several, that leave unlabeled rows out.
 
@@ -167,8 +356,8 @@ def labeled_scorer(
     ----------
     scoring : str, callable, list of str or dict
         Any of scikit-learn's: the name of a scorer, a scorer, several names, or a dictionary of them.
-    unlabeled_label : int, str or None, default=-1
-        The mark of an unlabeled row in `y`.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks the estimator.
 
     Returns
     -------
@@ -199,8 +388,9 @@ def cross_val_predict_labeled(
     *,
     cv: Any = 5,
     method: str = "predict",
-    unlabeled_label: Any = -1,
+    unlabeled_label: Any = "auto",
     groups: Any = None,
+    params: dict[str, Any] | None = None,
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each labeled row by an estimator that did not see its label.
@@ -216,13 +406,16 @@ def cross_val_predict_labeled(
     y : array-like of shape (n_samples,)
         Labels, and the mark of unlabeled rows.
     cv : int, cross-validation generator or iterable, default=5
-        How the labeled rows are split, as in `SemiSupervisedSplitter`; its test folds must not overlap.
+        How the labeled rows are split, as in `SemiSupervisedSplitter`, or one of these; the test folds must
+        not overlap.
     method : {"predict", "predict_proba"}, default="predict"
         What is predicted.
-    unlabeled_label : int, str or None, default=-1
-        The mark of an unlabeled row in `y`.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks the estimator.
     groups : array-like of shape (n_samples,), default=None
         Groups of the rows.
+    params : dict, default=None
+        Further arguments of the estimator's `fit`; what has a value for each row is cut to the training fold.
     n_jobs : int, default=None
         Folds at a time.
 
@@ -237,7 +430,8 @@ def cross_val_predict_labeled(
     Raises
     ------
     ValueError
-        If `method` is another, or test folds overlap.
+        If `method` is another, test folds overlap, X, y and `groups` differ in length, or `unlabeled_label`
+        contradicts the estimator.
 
     Examples
     --------
@@ -253,16 +447,125 @@ def cross_val_predict_labeled(
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
     X, y, groups = indexable(X, y, groups)
+    splitter = splitter_for(estimator, cv, unlabeled_label)
+    folds = list(splitter.split(X, y, groups))
+    rows, predictions, _ = predict_folds(
+        estimator,
+        X,
+        y,
+        folds,
+        method=method,
+        unlabeled_label=find_unlabeled_label(splitter.estimator, splitter.unlabeled_label),
+        params=params,
+        n_jobs=n_jobs,
+    )
+    return rows, predictions
+
+
+def splitter_for(estimator: Any, cv: Any, unlabeled_label: Any = "auto") -> SemiSupervisedSplitter:
+    """Return the splitter of an estimator's labeled rows; all helpers that take `cv` make theirs here.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What is trained on the folds.
+    cv : int, cross-validation generator, iterable or SemiSupervisedSplitter
+        How the labeled rows are split.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row. "auto" asks the estimator.
+
+    Returns
+    -------
+    SemiSupervisedSplitter
+        One whose `unlabeled_label` is known.
+
+    Raises
+    ------
+    ValueError
+        If the estimator, `unlabeled_label` and that of `cv` contradict each other.
+
+    Examples
+    --------
+    >>> from sklearn_ssldec import SSLDECClassifier
+    >>> splitter_for(SSLDECClassifier(unlabeled_label=99), 3).unlabeled_label
+    99
+    """
+    mark = find_unlabeled_label(estimator, unlabeled_label)
+    if not isinstance(cv, SemiSupervisedSplitter):
+        return SemiSupervisedSplitter(cv, unlabeled_label=mark)
+    if not cv._is_guess():
+        own = find_unlabeled_label(cv.estimator, cv.unlabeled_label)
+        mark = find_unlabeled_label(estimator, own)
+        if unlabeled_label != "auto" and unlabeled_label != mark:
+            raise ValueError(
+                f"unlabeled_label={unlabeled_label!r} contradicts cv, whose unlabeled_label is {mark!r}."
+            )
+    cv._check_cv()  # lists a generator of folds, for the copy and for cv itself
+    known = copy(cv)
+    known.unlabeled_label = mark
+    return known
+
+
+def predict_folds(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    method: str,
+    unlabeled_label: Any,
+    params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predict the test rows of each fold by a clone that is trained on its training rows.
+
+    Parameters
+    ----------
+    estimator : classifier
+        It is cloned.
+    X : array-like of length n_samples
+        Samples.
+    y : array-like of shape (n_samples,)
+        Labels, and the mark of unlabeled rows.
+    folds : sequence of (train, test)
+        Rows; the test rows are labeled.
+    method : {"predict", "predict_proba"}
+        What is predicted.
+    unlabeled_label : int, str or None
+        The mark of an unlabeled row.
+    params : dict, default=None
+        Further arguments of `fit`.
+    n_jobs : int, default=None
+        Folds at a time.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_tested,)
+        The test rows of all folds, sorted.
+    predictions : ndarray of shape (n_tested,) or (n_tested, n_classes)
+        Their predictions; columns are the sorted classes of all labeled rows.
+    could_know : ndarray of shape (n_tested,), bool
+        False where the true class is none of those that the clone knows.
+
+    Raises
+    ------
+    ValueError
+        If there is no fold, test folds overlap, or X, y and a `sample_weight` in `params` differ in length.
+    """
+    check_consistent_length(X, y, (params or {}).get("sample_weight"))
+    if not folds:
+        raise ValueError("cv must yield at least one fold, got none; a generator yields its folds only once.")
     classes = np.unique(labeled_values(y, unlabeled_label))
-    folds = list(SemiSupervisedSplitter(cv, unlabeled_label=unlabeled_label).split(X, y, groups))
     rows = np.concatenate([test for _, test in folds])
     if len(np.unique(rows)) != len(rows):
         raise ValueError("cv must hold each labeled row in one test fold at most; its test folds overlap.")
     parts = Parallel(n_jobs=n_jobs)(
-        delayed(_predict_fold)(clone(estimator), X, y, train, test, method, classes) for train, test in folds
+        delayed(_predict_fold)(clone(estimator), X, y, train, test, method, classes, params or {})
+        for train, test in folds
     )
+    predictions, could_know = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(rows)
-    return rows[order], np.concatenate(parts)[order]
+    return rows[order], predictions[order], could_know[order]
 
 
 @dataclass(frozen=True)
@@ -309,7 +612,7 @@ def compare_with_supervised(
     y: Any,
     *,
     cv: Any = 5,
-    unlabeled_label: Any = -1,
+    unlabeled_label: Any = "auto",
     groups: Any = None,
     n_jobs: int | None = None,
 ) -> SupervisedComparison:
@@ -325,9 +628,9 @@ def compare_with_supervised(
     y : array-like of shape (n_samples,)
         Labels, and the mark of unlabeled rows.
     cv : int, cross-validation generator or iterable, default=5
-        How the labeled rows are split, as in `SemiSupervisedSplitter`.
-    unlabeled_label : int, str or None, default=-1
-        The mark of an unlabeled row in `y`.
+        How the labeled rows are split, as in `SemiSupervisedSplitter`, or one of these.
+    unlabeled_label : int, str, None or "auto", default="auto"
+        The mark of an unlabeled row in `y`. "auto" asks the estimator.
     groups : array-like of shape (n_samples,), default=None
         Groups of the rows.
     n_jobs : int, default=None
@@ -337,6 +640,18 @@ def compare_with_supervised(
     -------
     SupervisedComparison
         Accuracies, a p-value and, printed, a verdict.
+
+    Raises
+    ------
+    ValueError
+        If X, y and `groups` differ in length, no row is labeled, test folds overlap, or `unlabeled_label`
+        contradicts the estimator.
+
+    Notes
+    -----
+    With `groups` and ``cv=SemiSupervisedSplitter(GroupKFold(5))``, the unlabeled rows of the test groups are
+    trained on; ``drop_test_groups=True`` leaves them out. The first tells what unlabeled samples of the same
+    groups are worth, the second whether they help with new groups.
 
     Examples
     --------
@@ -349,23 +664,22 @@ def compare_with_supervised(
     >>> print(compare_with_supervised(clf, X, y, cv=2))
     These labels cannot tell which is better: on 10 held-out labels ...
     """
+    X, y, groups = indexable(X, y, groups)
+    splitter = splitter_for(estimator, cv, unlabeled_label)
+    mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)
     supervised = clone(estimator)
     last = supervised.steps[-1][1] if hasattr(supervised, "steps") else supervised
     last.set_params(max_iter=0)
-    labeled = labeled_mask(y, unlabeled_label)
-    position = np.cumsum(labeled) - 1  # of a row among the labeled ones
-    splitter = SemiSupervisedSplitter(cv, unlabeled_label=unlabeled_label)
     # Split once: a splitter that shuffles without a seed would give the two other folds.
-    folds = [
-        (position[train[labeled[train]]], position[test]) for train, test in splitter.split(X, y, groups)
-    ]
-    truth = labeled_values(y, unlabeled_label)
+    folds = list(splitter.split(X, y, groups))
+    truth = labeled_values(y, mark)
+    labeled = np.flatnonzero(labeled_mask(y, mark))
     right = []
     for one in (estimator, supervised):
-        rows, predicted = cross_val_predict_labeled(
-            one, X, y, cv=folds, unlabeled_label=unlabeled_label, n_jobs=n_jobs
+        rows, predicted, _ = predict_folds(
+            one, X, y, folds, method="predict", unlabeled_label=mark, n_jobs=n_jobs
         )
-        right.append(predicted == truth[position[rows]])
+        right.append(predicted == truth[np.searchsorted(labeled, rows)])
     n_gained, n_lost = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
     n_differ = n_gained + n_lost
     p_value = float(binomtest(n_gained, n_differ).pvalue) if n_differ else 1.0
@@ -375,13 +689,23 @@ def compare_with_supervised(
 
 
 def _predict_fold(
-    estimator: Any, X: Any, y: Any, train: np.ndarray, test: np.ndarray, method: str, classes: np.ndarray
-) -> np.ndarray:
-    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train))
-    predicted = getattr(estimator, method)(_safe_indexing(X, test))
+    estimator: Any,
+    X: Any,
+    y: Any,
+    train: np.ndarray,
+    test: np.ndarray,
+    method: str,
+    classes: np.ndarray,
+    params: dict[str, Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predictions of a fold, and whether the estimator knows the class of each test row."""
+    params = take_params(X, params, indices=train)
+    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
+    predicted = getattr(estimator, method)(safe_indexing(X, test))
+    could_know = np.isin(labeled_values(safe_indexing(y, test), None), estimator.classes_)
     if method == "predict":
-        return predicted
+        return predicted, could_know
     aligned = np.zeros((len(test), len(classes)), dtype=predicted.dtype)
     known = np.isin(estimator.classes_, classes)
     aligned[:, np.searchsorted(classes, estimator.classes_[known])] = predicted[:, known]
-    return aligned
+    return aligned, could_know
