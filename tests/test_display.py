@@ -4,14 +4,18 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec.display import (
     BoundaryDisplay,
     EmbeddingDisplay,
@@ -289,3 +293,218 @@ def test_import_without_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: Displays need matplotlib: pip install 'sklearn-ssldec[plot]'" in done.stderr
+
+
+# What all displays have in common --------------------------------------------------------------------------
+
+
+SQUARES = np.random.RandomState(0).rand(60, 4, 4)
+
+
+def draw_boundary(fitted, points, **kwargs):
+    X, y = points[:2]
+    return BoundaryDisplay.from_estimator(
+        fitted, X, y, **{"boundary_kwargs": {"grid_resolution": 9}, **kwargs}
+    )
+
+
+def draw_embedding(fitted, points, **kwargs):
+    return EmbeddingDisplay.from_estimator(fitted, *points[:2], method="pca", **kwargs)
+
+
+def draw_history(fitted, points, **kwargs):
+    return TrainingHistoryDisplay.from_estimator(fitted, metrics=["loss"], **kwargs)
+
+
+def draw_confusion(fitted, points, **kwargs):
+    return LabeledConfusionMatrixDisplay.from_estimator(fitted, *points[:2], **kwargs)
+
+
+class OfSquares(BaseEstimator):
+    """Takes squares, and calls each an "a"."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.array(["a"] * len(X))
+
+
+def draw_wrong(fitted, points, **kwargs):
+    return MisclassifiedDisplay.from_predictions(SQUARES, points[1], ["a"] * 60, **kwargs)
+
+
+def draw_segmentation(fitted, points, **kwargs):
+    return SegmentationDisplay.from_predictions(SQUARES[0], SQUARES[0] > 0.5, SQUARES[0] > 0.4, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("draw", "kwargs", "expected"),
+    [
+        (draw_boundary, {"scatter_kwargs": {"edgecolors": "red", "lw": 3}}, ((1, 0, 0, 1), 3)),
+        (draw_boundary, {"scatter_kwargs": {"c": "red", "ec": "red", "linewidths": 2}}, ((1, 0, 0, 1), 2)),
+        (
+            draw_embedding,
+            {"scatter_kwargs": {"edgecolors": "red", "lw": 3, "alpha": None}},
+            ((1, 0, 0, 1), 3),
+        ),
+        (draw_embedding, {"scatter_kwargs": {"ec": "red", "linewidths": 2, "alpha": 1}}, ((1, 0, 0, 1), 2)),
+    ],
+)
+def test_names_that_matplotlib_gives_a_property_of_points(fitted, points, draw, kwargs, expected):
+    ax = draw(fitted, points, **kwargs).ax_
+    drawn = next(c for c in ax.collections if isinstance(c, PathCollection) and c.get_sizes() == 8)
+    assert_allclose(drawn.get_edgecolor()[0], expected[0])
+    assert drawn.get_linewidth()[0] == expected[1]
+    other = draw(fitted, points, labeled_kwargs=kwargs["scatter_kwargs"]).ax_.collections
+    labeled = [c for c in other if c.get_zorder() == 3]
+    assert len(labeled) == 3
+    assert_allclose(labeled[0].get_edgecolor()[0], expected[0])
+
+
+def test_names_that_matplotlib_gives_a_property_of_lines_texts_and_images(fitted, points):
+    line = draw_history(fitted, points, line_kwargs={"c": "red", "lw": 5, "ls": ":"}).lines_["loss"][0]
+    assert (line.get_color(), line.get_linewidth(), line.get_linestyle()) == ("red", 5, ":")
+    name = draw_embedding(
+        fitted, points, text_kwargs={"size": 20, "weight": "light", "ha": "left"}
+    ).ax_.texts[0]
+    assert (name.get_fontsize(), name.get_fontweight(), name.get_ha()) == (20, "light", "left")
+    title = draw_wrong(fitted, points, title_kwargs={"size": 20}).ax_.ravel()[0].title
+    assert title.get_fontsize() == 20
+    norm = plt.Normalize(0, 7)
+    image = draw_segmentation(fitted, points, imshow_kwargs={"norm": norm}).ax_[0, 0].images[0]
+    assert image.norm is norm
+    with pytest.raises(TypeError, match="linewidth"):
+        draw_history(fitted, points, line_kwargs={"lw": 5, "linewidth": 2})
+
+
+def test_boundary_takes_a_colormap_and_another_way_of_drawing(fitted, points):
+    chosen = {"grid_resolution": 9, "cmap": "viridis", "plot_method": "contourf"}
+    boundary = draw_boundary(fitted, points, boundary_kwargs=chosen).boundaries_[0]
+    assert type(boundary.surface_).__name__ == "QuadContourSet"
+    assert boundary.surface_.get_cmap().name == "viridis"
+
+
+@pytest.mark.parametrize(
+    ("draw", "kwargs", "error"),
+    [
+        (draw_boundary, {"scatter_kwargs": {"nonsense": 1}}, AttributeError),
+        (draw_boundary, {"boundary_kwargs": {"grid_resolution": -1}}, ValueError),
+        (draw_boundary, {"boundary_kwargs": {"response_method": "predict_proba"}}, ValueError),
+        (draw_embedding, {"text_kwargs": {"nonsense": 1}}, AttributeError),
+        (draw_history, {"line_kwargs": {"nonsense": 1}}, AttributeError),
+        (draw_wrong, {"imshow_kwargs": {"nonsense": 1}}, AttributeError),
+        (draw_segmentation, {"imshow_kwargs": {"nonsense": 1}}, AttributeError),
+        (draw_segmentation, {"overlay_kwargs": {"nonsense": 1}}, AttributeError),
+    ],
+)
+def test_nothing_is_left_of_a_figure_that_fails(fitted, points, draw, kwargs, error):
+    with pytest.raises(error):
+        draw(fitted, points, **kwargs)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("draw", [draw_boundary, draw_embedding, draw_history, draw_confusion])
+def test_unfitted_estimators_are_refused_before_drawing(points, draw):
+    for estimator in (SSLDECClassifier(), make_pipeline(FunctionTransformer(), SSLDECClassifier())):
+        with pytest.raises(NotFittedError):
+            draw(estimator, points)
+    assert plt.get_fignums() == []
+
+
+def test_other_unfitted_estimators_are_refused_before_drawing(fitted, points):
+    for draw in (draw_boundary, draw_embedding):
+        with pytest.raises(NotFittedError):
+            draw(fitted, points, before=SSLDECClassifier())
+    with pytest.raises(NotFittedError):
+        MisclassifiedDisplay.from_estimator(SSLDECClassifier(), SQUARES, points[1])
+    with pytest.raises(NotFittedError):
+        SegmentationDisplay.from_estimator(SSLDECSegmenter(), SQUARES[0])
+    with pytest.raises(TypeError, match=r"must have a history_.*KNeighborsClassifier\(\)"):
+        TrainingHistoryDisplay.from_estimator(KNeighborsClassifier().fit(points[0], points[2]))
+    assert plt.get_fignums() == []
+
+
+def test_boundary_wants_two_features(fitted):
+    three = KNeighborsClassifier().fit(np.eye(6)[:, :3], [0, 1] * 3)
+    with pytest.raises(ValueError, match=r"X must be of shape \(n_samples, 2\), got \(6, 3\)"):
+        BoundaryDisplay.from_estimator(three, np.eye(6)[:, :3])
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("draw", [draw_boundary, draw_embedding, draw_confusion])
+def test_displays_compare_lengths(fitted, points, draw):
+    X, y, _ = points
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        draw(fitted, (X, y[:40]))
+    assert plt.get_fignums() == []
+
+
+def test_other_lengths(fitted, points):
+    X, y, truth = points
+    for wrong in ({"y_true": truth[:40]}, {"y": y[:40]}):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            EmbeddingDisplay.from_estimator(fitted, X, **{"y": y, **wrong})
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LabeledConfusionMatrixDisplay.from_predictions(y, truth, sample_weight=np.ones(61))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        MisclassifiedDisplay.from_predictions(SQUARES, y, truth, confidence=np.ones(61))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        MisclassifiedDisplay.from_estimator(OfSquares().fit(X, truth), SQUARES, y[:40])
+
+
+def test_displays_ask_for_the_mark(points):
+    X, y, _ = points
+    asked = np.array([99 if label == -1 else label for label in y], dtype=object)
+    clf = SSLDECClassifier(max_iter=1, unlabeled_label=99, random_state=0, device="cpu")
+    fitted = make_pipeline(FunctionTransformer(), clf).fit(X, asked)
+    assert draw_embedding(fitted, (X, asked)).labeled.sum() == 6
+    assert draw_confusion(fitted, (X, asked)).confusion_matrix.sum() == 6
+    labeled = draw_boundary(fitted, (X, asked)).ax_.collections[2::2]
+    assert sum(len(c.get_offsets()) for c in labeled) == 6
+    for draw in (draw_boundary, draw_embedding, draw_confusion):
+        with pytest.raises(ValueError, match=r"unlabeled_label=-1 contradicts the estimator, .* 99"):
+            draw(fitted, (X, asked), unlabeled_label=-1)
+
+
+def test_misclassified_display_asks_for_the_mark(points):
+    class Marked(OfSquares):
+        unlabeled_label = 99
+
+    y = np.where(points[1] == -1, 99, points[1])
+    display = MisclassifiedDisplay.from_estimator(Marked().fit(points[0], points[2]), SQUARES, y)
+    assert display.n_labeled == 6
+    assert set(display.y_true) == {"b", "c"}
+
+
+def test_segmentation_display_asks_for_the_mark_and_for_what_is_ignored(label_maps):
+    class Marked(Segmenter):
+        unlabeled_label = 7
+        ignore_label = 9
+
+    y_true = label_maps[0][:, 5].copy()
+    y_true[:3], y_true[-1] = 7, 9
+    display = SegmentationDisplay.from_estimator(Marked(), label_maps[0][:, 5][None], y_true)
+    assert legends(display.ax_[0])[1] == ["1", "2", "unlabeled"]
+    assert legends(display.ax_[0])[3] == ["another class"]
+
+
+@pytest.mark.parametrize("output", ["pandas", "default"])
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_embedding_whatever_transformers_return(fitted, points, method, output):
+    X, y, _ = points
+    with config_context(transform_output=output):
+        display = EmbeddingDisplay.from_estimator(fitted, X, y, method=method)
+    assert type(display.points[0]) is np.ndarray
+    assert display.points[0].shape == (60, 2)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+def test_embedding_of_few_samples(fitted, points, method, n_samples):
+    X, y, _ = points
+    display = EmbeddingDisplay.from_estimator(fitted, X[:n_samples], y[:n_samples], method=method)
+    assert display.points[0].shape == (n_samples, 2)
+    assert np.isfinite(display.points[0]).all()
+    assert sum(len(c.get_offsets()) for c in display.ax_.collections) == n_samples

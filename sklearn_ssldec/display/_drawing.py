@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; black is left for labeled samples' edges.
 FEW_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"]
@@ -94,6 +97,93 @@ def make_axes(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwar
     if len(axes) != rows * columns:
         raise ValueError(f"ax must be None or hold {rows * columns} axes, one a panel, got {len(axes)}.")
     return axes.reshape(shape)
+
+
+@contextmanager
+def drawing_on(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwargs: Any) -> Iterator:
+    """Give axes of this shape to draw on; if drawing fails, a new figure is closed and not left half empty.
+
+    Parameters
+    ----------
+    ax : None, Axes or array of Axes
+        What the caller passed.
+    shape : tuple of two int
+        Rows and columns of axes that are needed.
+    size : tuple of two float
+        Width and height of one of them in a new figure, in inches.
+    **kwargs
+        For ``plt.subplots``.
+
+    Yields
+    ------
+    ndarray of Axes of this shape
+
+    Raises
+    ------
+    ValueError
+        If the caller brought another number of axes.
+    """
+    axes = make_axes(ax, shape, size, **kwargs)
+    try:
+        yield axes
+    except BaseException:
+        if ax is None:
+            import_pyplot().close(axes.flat[0].figure)
+        raise
+
+
+def merge_style(artist: type, defaults: dict[str, Any], given: dict[str, Any] | None) -> dict[str, Any]:
+    """Return keywords of a drawing function: the caller's, and defaults for what the caller does not say.
+
+    The caller may use any of matplotlib's names for a property: ``lw`` for ``linewidth``, ``edgecolors`` for
+    ``edgecolor``, ``c`` for ``color``.
+
+    Parameters
+    ----------
+    artist : Artist class
+        What is drawn; it knows its aliases.
+    defaults : dict
+        The display's own style.
+    given : dict or None
+        The caller's keywords.
+
+    Returns
+    -------
+    dict
+        Properties by one name each.
+
+    Raises
+    ------
+    TypeError
+        If the caller gives a property by two names.
+    """
+    from matplotlib.cbook import normalize_kwargs
+
+    style = normalize_kwargs(given or {}, artist)
+    replaced = set(style)
+    if "c" in style:  # of scatter: a keyword of its own, and no alias, but it says what color says
+        replaced.add("color")
+    if "norm" in style:
+        replaced |= {"vmin", "vmax"}
+    return {**{name: v for name, v in defaults.items() if name not in replaced}, **style}
+
+
+def check_fitted(estimators: list[Any]) -> None:
+    """Refuse unfitted estimators before anything is drawn; what has no `fit` is taken as it is.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        Those of the panels.
+
+    Raises
+    ------
+    NotFittedError
+        If one is not fitted.
+    """
+    for estimator in estimators:
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
 
 
 def before_and_after(before: Any, estimator: Any) -> tuple[list[Any], list[str] | None]:

@@ -8,10 +8,18 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import check_consistent_length
 
-from sklearn_ssldec.display._drawing import as_pictures, make_axes, store_axes
-from sklearn_ssldec.labels import labeled_mask, labeled_values
+from sklearn_ssldec._compat import safe_indexing
+from sklearn_ssldec.display._drawing import (
+    as_pictures,
+    check_fitted,
+    drawing_on,
+    import_pyplot,
+    merge_style,
+    store_axes,
+)
+from sklearn_ssldec.labels import find_unlabeled_label, labeled_mask, labeled_values
 
 
 class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
@@ -30,7 +38,7 @@ class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, unlabeled_label: Any = -1, **kwargs: Any
+        cls, estimator: Any, X: Any, y: Any, *, unlabeled_label: Any = "auto", **kwargs: Any
     ) -> LabeledConfusionMatrixDisplay:
         """Draw the confusion matrix of the labeled rows.
 
@@ -42,8 +50,8 @@ class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
             Samples.
         y : array-like of shape (n_samples,)
             True labels, and the mark of unlabeled samples.
-        unlabeled_label : int, str or None, default=-1
-            The mark of an unlabeled sample in `y`.
+        unlabeled_label : int, str, None or "auto", default="auto"
+            The mark of an unlabeled sample in `y`. "auto" asks the estimator.
         **kwargs
             As in :meth:`sklearn.metrics.ConfusionMatrixDisplay.from_predictions`.
 
@@ -54,10 +62,16 @@ class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If no row is labeled.
+            If no row is labeled, X, y and `sample_weight` differ in length, or `unlabeled_label` contradicts
+            the estimator.
         """
-        return cls.from_predictions(y, estimator.predict(X), unlabeled_label=unlabeled_label, **kwargs)
+        check_fitted([estimator])
+        check_consistent_length(X, y)
+        mark = find_unlabeled_label(estimator, unlabeled_label)
+        return cls.from_predictions(y, estimator.predict(X), unlabeled_label=mark, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -86,15 +100,15 @@ class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
         Raises
         ------
         ValueError
-            If no row is labeled.
+            If no row is labeled, or `y_true`, `y_pred` and `sample_weight` differ in length.
         """
-        check_consistent_length(y_true, y_pred)
+        check_consistent_length(y_true, y_pred, sample_weight)
         rows = labeled_rows(y_true, unlabeled_label)
         if sample_weight is not None:
-            sample_weight = _safe_indexing(sample_weight, rows)
+            sample_weight = safe_indexing(sample_weight, rows)
         return super().from_predictions(
             labeled_values(y_true, unlabeled_label),
-            _safe_indexing(np.asarray(y_pred), rows),
+            safe_indexing(np.asarray(y_pred), rows),
             sample_weight=sample_weight,
             **kwargs,
         )
@@ -141,7 +155,7 @@ class MisclassifiedDisplay:
         X: Any,
         y: Any,
         *,
-        unlabeled_label: Any = -1,
+        unlabeled_label: Any = "auto",
         image_shape: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> MisclassifiedDisplay:
@@ -155,8 +169,8 @@ class MisclassifiedDisplay:
             Images.
         y : array-like of shape (n_samples,)
             True labels, and the mark of unlabeled samples.
-        unlabeled_label : int, str or None, default=-1
-            The mark of an unlabeled sample in `y`.
+        unlabeled_label : int, str, None or "auto", default="auto"
+            The mark of an unlabeled sample in `y`. "auto" asks the estimator.
         image_shape : tuple of int, default=None
             Shape of one image, if X holds flat rows.
         **kwargs
@@ -169,12 +183,17 @@ class MisclassifiedDisplay:
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If no row is labeled, or X does not hold images.
+            If no row is labeled, X does not hold images, X and y differ in length, or `unlabeled_label`
+            contradicts the estimator.
         """
-        rows = labeled_rows(y, unlabeled_label)
-        X = _safe_indexing(X, rows)
-        y_true, y_pred = labeled_values(y, unlabeled_label), estimator.predict(X)
+        check_fitted([estimator])
+        check_consistent_length(X, y)
+        mark = find_unlabeled_label(estimator, unlabeled_label)
+        X = safe_indexing(X, labeled_rows(y, mark))
+        y_true, y_pred = labeled_values(y, mark), estimator.predict(X)
         confidence = estimator.predict_proba(X).max(axis=1) if hasattr(estimator, "predict_proba") else None
         return cls.from_predictions(
             X, y_true, y_pred, confidence=confidence, unlabeled_label=None, image_shape=image_shape, **kwargs
@@ -219,16 +238,17 @@ class MisclassifiedDisplay:
         Raises
         ------
         ValueError
-            If no row is labeled, or `images` does not hold images.
+            If no row is labeled, `images` does not hold images, or `images`, `y_true`, `y_pred` and
+            `confidence` differ in length.
         """
-        check_consistent_length(images, y_true, y_pred)
+        check_consistent_length(images, y_true, y_pred, confidence)
         rows = labeled_rows(y_true, unlabeled_label)
         truth = labeled_values(y_true, unlabeled_label)
         predicted = np.asarray(y_pred)[rows]
         wrong = np.flatnonzero(truth != predicted)
         if confidence is not None:
             wrong = wrong[np.argsort(-np.asarray(confidence)[rows[wrong]], kind="stable")]
-        chosen = np.asarray(_safe_indexing(images, rows[wrong]))
+        chosen = np.asarray(safe_indexing(images, rows[wrong]))
         if image_shape is not None:
             chosen = chosen.reshape(len(chosen), *image_shape)
         display = cls(as_pictures(chosen), truth[wrong], predicted[wrong], len(rows))
@@ -261,25 +281,29 @@ class MisclassifiedDisplay:
         MisclassifiedDisplay
             This display.
         """
+        import_pyplot()
+        from matplotlib.image import AxesImage
+        from matplotlib.text import Text
+
         n_images = min(len(self.images), max_images)
         n_columns = max(1, min(n_columns, n_images))
         n_rows = max(1, math.ceil(n_images / n_columns))
         if ax is not None:
             n_rows, n_columns = 1, np.size(ax)
             n_images = min(n_images, n_columns)
-        axes = make_axes(ax, (n_rows, n_columns), (1.5, 1.7) if n_images else (4, 1))
-        for one in axes.ravel():
-            one.set_axis_off()
-        for i, one in zip(range(n_images), axes.ravel(), strict=False):
-            one.imshow(self.images[i], **{"cmap": "gray", **(imshow_kwargs or {})})
-            title = f"{self.y_pred[i]}, truly {self.y_true[i]}"
-            one.set_title(title, **{"fontsize": "medium", **(title_kwargs or {})})
-        if n_images == 0:
-            axes[0, 0].text(0.5, 0.5, "No labeled image is predicted wrong.", ha="center", va="center")
-        elif ax is None:
-            axes[0, 0].figure.suptitle(
-                f"{len(self.images)} of {self.n_labeled} predicted wrong", fontsize="medium"
-            )
+        with drawing_on(ax, (n_rows, n_columns), (1.5, 1.7) if n_images else (4, 1)) as axes:
+            for one in axes.ravel():
+                one.set_axis_off()
+            for i, one in zip(range(n_images), axes.ravel(), strict=False):
+                one.imshow(self.images[i], **merge_style(AxesImage, {"cmap": "gray"}, imshow_kwargs))
+                title = f"{self.y_pred[i]}, truly {self.y_true[i]}"
+                one.set_title(title, **merge_style(Text, {"fontsize": "medium"}, title_kwargs))
+            if n_images == 0:
+                axes[0, 0].text(0.5, 0.5, "No labeled image is predicted wrong.", ha="center", va="center")
+            elif ax is None:
+                axes[0, 0].figure.suptitle(
+                    f"{len(self.images)} of {self.n_labeled} predicted wrong", fontsize="medium"
+                )
         store_axes(self, axes)
         return self
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssldec.display._drawing import FEW_COLORS, make_axes, store_axes
+from sklearn_ssldec.display._drawing import FEW_COLORS, drawing_on, import_pyplot, merge_style, store_axes
 
 TITLES = {
     "labeled_accuracy": "Accuracy on labeled samples",
@@ -79,9 +79,20 @@ class TrainingHistoryDisplay:
         -------
         TrainingHistoryDisplay
             What was drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If it keeps no `history_`.
+        ValueError
+            If a metric is not in the history, or `ax` holds another number of axes.
         """
         check_is_fitted(estimator)
         last = estimator[-1] if hasattr(estimator, "steps") else estimator
+        if not hasattr(last, "history_"):
+            raise TypeError(f"estimator must have a history_, as those of sklearn_ssldec have, got {last!r}.")
         return cls(last.history_).plot(metrics=metrics, ax=ax, line_kwargs=line_kwargs)
 
     def plot(
@@ -115,28 +126,33 @@ class TrainingHistoryDisplay:
         for metric in metrics:
             if metric not in self.history[0]:
                 raise ValueError(f"metrics must be of {', '.join(sorted(self.history[0]))}, got {metric!r}.")
-        axes = make_axes(ax, (1, len(metrics)), (3.2, 2.6)).ravel()
+        import_pyplot()
         members = sorted({record.get("estimator", 0) for record in self.history})
         self.lines_: dict[str, list[Any]] = {}
-        for one, metric in zip(axes, metrics, strict=True):
-            self.lines_[metric] = []
-            for member in members:
-                records = [r for r in self.history if r.get("estimator", 0) == member]
-                iterations = np.array([r["iteration"] for r in records])
-                values = np.array([r[metric] for r in records], dtype=float)
-                style = {
-                    "color": FEW_COLORS[member % len(FEW_COLORS)],
-                    # Fits without iterations, and values between two missing ones, are points.
-                    "marker": "." if len(records) < 30 else None,
-                    "label": f"network {member}",
-                    **(line_kwargs or {}),
-                }
-                self.lines_[metric] += one.plot(iterations, values, **style)
-            one.set(title=TITLES.get(metric, metric), xlabel="iteration")
-            one.xaxis.get_major_locator().set_params(integer=True)
-            if metric in ("labeled_accuracy", "share_changed"):
-                one.set_ylim(bottom=0)
-        if len(members) > 1:
-            axes[0].legend(fontsize="small")
+        with drawing_on(ax, (1, len(metrics)), (3.2, 2.6)) as panels:
+            axes = panels.ravel()
+            for one, metric in zip(axes, metrics, strict=True):
+                self.lines_[metric] = [self._draw_line(one, metric, m, line_kwargs) for m in members]
+                one.set(title=TITLES.get(metric, metric), xlabel="iteration")
+                one.xaxis.get_major_locator().set_params(integer=True)
+                if metric in ("labeled_accuracy", "share_changed"):
+                    one.set_ylim(bottom=0)
+            if len(members) > 1:
+                axes[0].legend(fontsize="small")
         store_axes(self, axes)
         return self
+
+    def _draw_line(self, ax: Any, metric: str, member: int, line_kwargs: dict[str, Any] | None) -> Any:
+        from matplotlib.lines import Line2D
+
+        records = [r for r in self.history if r.get("estimator", 0) == member]
+        iterations = np.array([r["iteration"] for r in records])
+        values = np.array([r[metric] for r in records], dtype=float)
+        style = {
+            "color": FEW_COLORS[member % len(FEW_COLORS)],
+            # Fits without iterations, and values between two missing ones, are points.
+            "marker": "." if len(records) < 30 else None,
+            "label": f"network {member}",
+        }
+        (line,) = ax.plot(iterations, values, **merge_style(Line2D, style, line_kwargs))
+        return line

@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_ssldec.display._drawing import class_color, import_pyplot, make_axes, store_axes
+from sklearn_ssldec.display._drawing import (
+    check_fitted,
+    class_color,
+    drawing_on,
+    import_pyplot,
+    merge_style,
+    store_axes,
+)
+from sklearn_ssldec.labels import find_unlabeled_label
 
 # What a wrong pixel is: colours far apart for colour-blind readers, and in print.
 DISAGREEMENT = {"missed": "#E69F00", "added": "#56B4E9", "another class": "#CC79A7"}
@@ -67,7 +75,7 @@ class SegmentationDisplay:
         image: Any,
         y_true: Any = None,
         *,
-        unlabeled_label: Any = -1,
+        unlabeled_label: Any = "auto",
         background: Any = 0,
         **kwargs: Any,
     ) -> SegmentationDisplay:
@@ -81,8 +89,9 @@ class SegmentationDisplay:
             The image.
         y_true : ndarray of shape (...), default=None
             The true label map, if known.
-        unlabeled_label : int, str or None, default=-1
-            The mark of an unlabeled pixel in `y_true`.
+        unlabeled_label : int, str, None or "auto", default="auto"
+            The mark of an unlabeled pixel in `y_true`. "auto" asks the estimator. Pixels with its
+            `ignore_label` are drawn as unlabeled ones.
         background : label, default=0
             The class that is not painted.
         **kwargs
@@ -92,10 +101,23 @@ class SegmentationDisplay:
         -------
         SegmentationDisplay
             What was drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the shapes do not fit, or `unlabeled_label` contradicts the estimator.
         """
+        check_fitted([estimator])
+        mark = find_unlabeled_label(estimator, unlabeled_label)
+        ignored = getattr(estimator, "ignore_label", None)
+        if y_true is not None and ignored is not None:
+            y_true = np.array(y_true, dtype=object)
+            y_true[y_true == ignored] = None
         y_pred = estimator.predict([image])[0]
         return cls.from_predictions(
-            image, y_true, y_pred, unlabeled_label=unlabeled_label, background=background, **kwargs
+            image, y_true, y_pred, unlabeled_label=mark, background=background, **kwargs
         )
 
     @classmethod
@@ -187,8 +209,6 @@ class SegmentationDisplay:
             If `ax` holds another number of axes.
         """
         import_pyplot()
-        from matplotlib.patches import Patch
-
         has_channels = self.image.ndim > self.y_pred.ndim
         picture = self.image[channel] if has_channels else self.image
         layers = self._layers()
@@ -203,32 +223,19 @@ class SegmentationDisplay:
             most = (painted.sum(axis=tuple(np.delete(range(3), axis))).argmax() for axis in range(3))
             self.slices_ = tuple(int(i) for i in (slices or most))
             views = [(slice(None),) * axis + (i,) for axis, i in enumerate(self.slices_)]
-        axes = make_axes(ax, (len(views), len(layers)), (2.3, 2.4))
+        # A few very bright voxels, as vessels are, would leave the rest of a scan dark.
         shown = {
             "cmap": "gray",
-            # A few very bright voxels, as vessels are, would leave the rest of a scan dark.
             "vmin": np.nanpercentile(picture, 0.5),
             "vmax": np.nanpercentile(picture, 99.5),
-            **(imshow_kwargs or {}),
         }
-        for one, title in zip(axes[0], layers, strict=True):
-            one.set_title(title)
-        for row, view in zip(axes, views, strict=True):
-            for one, paints in zip(row, layers.values(), strict=True):
-                one.imshow(picture[view], **shown)
-                for mask, color in paints.values():
-                    paint(one, mask[view], color, overlay_kwargs)
-                one.set(xticks=[], yticks=[])
-            if view:
-                row[0].set_ylabel(f"axis {len(view) - 1}, slice {view[-1]}")
-        for one, paints in zip(axes[-1], layers.values(), strict=True):
-            names = {name: color for name, (mask, color) in paints.items() if mask.any()}
-            if names:
-                patches = [Patch(color=color, label=name) for name, color in names.items()]
-                one.legend(
-                    handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize="small",
-                    ncols=min(3, len(patches)), frameon=False, handlelength=1, columnspacing=0.8,
-                )  # fmt: skip
+        with drawing_on(ax, (len(views), len(layers)), (2.3, 2.4)) as axes:
+            for one, title in zip(axes[0], layers, strict=True):
+                one.set_title(title)
+            for row, view in zip(axes, views, strict=True):
+                draw_view(row, picture[view], layers, view, (shown, imshow_kwargs, overlay_kwargs))
+            for one, paints in zip(axes[-1], layers.values(), strict=True):
+                draw_legend(one, paints)
         store_axes(self, axes)
         return self
 
@@ -265,6 +272,54 @@ class SegmentationDisplay:
         }
 
 
+def draw_view(row: Any, picture: np.ndarray, layers: dict, view: tuple, styles: tuple) -> None:
+    """Draw one slice in a row of panels, each painted with its layer.
+
+    Parameters
+    ----------
+    row : ndarray of Axes
+        One a layer.
+    picture : ndarray of shape (height, width)
+        The slice.
+    layers : dict of str to dict of str to (mask, color)
+        What is painted in each panel.
+    view : tuple
+        Index of the slice in the volume; empty for an image.
+    styles : tuple of three dict
+        The display's keywords of the image, the caller's, and the caller's of what is painted on it.
+    """
+    from matplotlib.image import AxesImage
+
+    shown, imshow_kwargs, overlay_kwargs = styles
+    for one, paints in zip(row, layers.values(), strict=True):
+        one.imshow(picture, **merge_style(AxesImage, shown, imshow_kwargs))
+        for mask, color in paints.values():
+            paint(one, mask[view], color, overlay_kwargs)
+        one.set(xticks=[], yticks=[])
+    if view:
+        row[0].set_ylabel(f"axis {len(view) - 1}, slice {view[-1]}")
+
+
+def draw_legend(ax: Any, paints: dict[str, tuple[np.ndarray, str]]) -> None:
+    """Name, below a panel, what is painted in it.
+
+    Parameters
+    ----------
+    ax : Axes
+        The panel.
+    paints : dict of str to (mask, color)
+        What is painted; empty masks are not named.
+    """
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=color, label=name) for name, (mask, color) in paints.items() if mask.any()]
+    if patches:
+        ax.legend(
+            handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize="small",
+            ncols=min(3, len(patches)), frameon=False, handlelength=1, columnspacing=0.8,
+        )  # fmt: skip
+
+
 def paint(ax: Any, mask: np.ndarray, color: str, overlay_kwargs: dict[str, Any] | None) -> None:
     """Paint a mask over an image.
 
@@ -280,6 +335,7 @@ def paint(ax: Any, mask: np.ndarray, color: str, overlay_kwargs: dict[str, Any] 
         Keywords of ``Axes.imshow``.
     """
     from matplotlib.colors import ListedColormap
+    from matplotlib.image import AxesImage
 
-    shown = np.ma.masked_where(~mask, mask)
-    ax.imshow(shown, **{"cmap": ListedColormap([color]), "alpha": 0.6, **(overlay_kwargs or {})})
+    style = merge_style(AxesImage, {"cmap": ListedColormap([color]), "alpha": 0.6}, overlay_kwargs)
+    ax.imshow(np.ma.masked_where(~mask, mask), **style)
