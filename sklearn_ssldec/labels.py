@@ -81,7 +81,7 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
     given = _of_one_kind(y[labeled])
     _refuse_targets_of_regression(given)
     classes, positions = np.unique(given, return_inverse=True)
-    _warn_of_missing_as_strings(classes)
+    _warn_of_missing_as_strings(classes, [] if labeled.all() else [unlabeled_label])
     if len(classes) < 2:
         hint = ""
         if unlabeled_label == -1 and not labeled.all() and classes.dtype.kind in "iuf" and classes[0] == 1:
@@ -358,15 +358,16 @@ def _refuse_targets_of_regression(given: np.ndarray) -> None:
     check_classification_targets(given)
 
 
-def _warn_of_missing_as_strings(classes: np.ndarray) -> None:
+def _warn_of_missing_as_strings(classes: np.ndarray, marks: list) -> None:
     if classes.dtype.kind != "U":
         return
     suspects = sorted(MISSING_AS_STRINGS.intersection(classes.tolist()))
     if suspects:
+        of_mark = "".join(f", unlabeled_label={mark!r}" for mark in marks if mark != -1)
         warn(
             f"y has a class called {', '.join(map(repr, suspects))}, as missing values are called after a "
             "conversion to strings. If these samples are unlabeled, pass "
-            f"sklearn_ssldec.labels.mark_unlabeled(y, also={suspects!r}) instead of y."
+            f"mark_unlabeled(y, also={suspects + marks!r}{of_mark}) of sklearn_ssldec.labels instead of y."
         )
 
 

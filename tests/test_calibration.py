@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits, make_moons
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_blobs, make_moons
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -119,3 +120,66 @@ def test_refused():
         fit_temperature([0, 1], np.full((2, 2), np.nan))
     with pytest.raises(ValueError, match="No row to score on"):
         TemperatureScaledClassifier(LabelSpreading(), cv=2).fit(X, y).score(X, np.full(8, -1))
+
+
+def test_temperature_is_that_of_the_mark_minus_one():
+    X, truth = make_moons(200, noise=0.3, random_state=0)
+    y = mask_labels(truth, 15, random_state=0)
+    clf = SSLDECClassifier(
+        module__hidden_units=(8,),
+        pretrain_epochs=20,
+        max_iter=1,
+        labeled_threshold=0.7,
+        random_state=0,
+        device="cpu",
+    )
+    expected = TemperatureScaledClassifier(clf, cv=2).fit(X, y)
+    asked = TemperatureScaledClassifier(
+        make_pipeline(
+            StandardScaler(with_mean=False, with_std=False), clone(clf).set_params(unlabeled_label=99)
+        ),
+        cv=2,
+    ).fit(X, np.where(y == -1, 99, y))
+    assert asked.temperature_ == expected.temperature_
+    assert_array_equal(asked.classes_, [0, 1])
+    assert asked.score(X, np.where(y == -1, 99, y)) == expected.score(X, y)
+
+
+@pytest.mark.parametrize("cv", [5, LeaveOneOut()], ids=["stratified", "leave one out"])
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_a_class_with_one_label_takes_no_part_in_calibration(cv):
+    X, truth = make_blobs(330, centers=[[0, 0], [2, 0], [40, 40]], cluster_std=1.0, random_state=0)
+    labeled = np.r_[
+        np.flatnonzero(truth == 0)[:20], np.flatnonzero(truth == 1)[:20], np.flatnonzero(truth == 2)[:1]
+    ]
+    estimator = GaussianNB(var_smoothing=1e-2)
+    alone = TemperatureScaledClassifier(estimator, cv=cv).fit(X[labeled], truth[labeled])
+    hidden = np.setdiff1d(np.arange(330), labeled)
+    before = log_loss(truth[hidden], estimator.fit(X[labeled], truth[labeled]).predict_proba(X[hidden]))
+    after = log_loss(truth[hidden], alone.predict_proba(X[hidden]))
+    assert after < before + 0.01
+    assert 0.3 < alone.temperature_ < 3  # the row that cannot be predicted would ask for more than 20
+    rows = labeled[:-1]
+    if cv == 5:
+        return
+    # By hand: every row but the lonely one, predicted by a classifier of all other rows.
+    probabilities = np.vstack(
+        [
+            estimator.fit(X[rest], truth[rest]).predict_proba(X[[row]])
+            for row in rows
+            for rest in [np.setdiff1d(labeled, row)]
+        ]
+    )
+    assert alone.temperature_ == pytest.approx(fit_temperature(truth[rows], probabilities, [0, 1, 2]))
+
+
+def test_nothing_to_calibrate_on_is_said():
+    X, y = np.arange(3.0)[:, None], [0, 1, 2]
+    with pytest.raises(ValueError, match="No labeled row can be calibrated on"):
+        TemperatureScaledClassifier(KNeighborsClassifier(1), cv=LeaveOneOut()).fit(X, y)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.nan])
+def test_refused_temperatures(temperature):
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        apply_temperature([[0.5, 0.5]], temperature)

@@ -54,6 +54,35 @@ def test_mask_labels_refuses_more_labels_than_there_are(n_labeled, per_class):
         mask_labels([0, 0, 0, 1, 1], n_labeled, per_class=per_class)
 
 
+@pytest.mark.parametrize("mark", [-1, 99])
+def test_mask_labels_draws_among_labeled_rows(mark):
+    y = np.where(np.arange(120) % 4 == 0, np.arange(120) % 3, mark)
+    masked = mask_labels(y, 20, per_class=False, unlabeled_label=mark, random_state=0)
+    assert (masked != mark).sum() == 20
+    assert_array_equal(masked[masked != mark], y[masked != mark])
+    # 10 of each class are labeled; the mark is no class, of which some were to be kept.
+    for n_labeled in (4, 10):
+        masked = mask_labels(y, n_labeled, unlabeled_label=mark, random_state=0)
+        assert_array_equal(np.bincount(masked[masked != mark]), [n_labeled] * 3)
+    with pytest.raises(ValueError, match="from 1 to the 10 labels of class 0, got 11"):
+        mask_labels(y, 11, unlabeled_label=mark)
+    with pytest.raises(ValueError, match="from 1 to the 30 labels, got 31"):
+        mask_labels(y, 31, per_class=False, unlabeled_label=mark)
+
+
+def test_mask_labels_of_partly_labeled_strings_and_of_other_marks():
+    words = mask_labels(["a", "b", -1, "b", "a", -1], 1, random_state=0)
+    assert sorted(v for v in words.tolist() if v != -1) == ["a", "b"]
+    assert words.tolist().count(-1) == 4
+    numbers = mask_labels([0, 1, 1, 0], 1, unlabeled_label="?", random_state=0)
+    assert sorted(map(str, numbers.tolist())) == ["0", "1", "?", "?"]
+    for per_class in (True, False):
+        with pytest.raises(ValueError, match="from 1 to the 0 labels, got 1"):
+            mask_labels([-1, -1], 1, per_class=per_class)
+    with pytest.raises(ValueError, match="labels are missing"):
+        mask_labels([0.0, 1.0, np.nan], 1)
+
+
 def test_fetch_mnist_from_a_folder(small_mnist):
     everything = fetch_mnist()
     assert everything.data.shape == (8, 784)

@@ -1,3 +1,6 @@
+import re
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from sklearn_ssldec.labels import encode_labels, labeled_mask
+from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, mark_unlabeled
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,8 @@ def test_encode_and_decode_is_the_identity(y):
     [
         (np.array(["cat", "dog", -1]), r"holds the string '-1'.*object array.*unlabeled_label='-1'"),
         (pd.Series(["cat", "dog", "-1"]), "holds the string '-1'"),
+        (np.array(["cat", "dog", -1.0]), r"holds the string '-1.0'.*'dog', -1\].*unlabeled_label='-1.0'"),
+        (pd.Series(["cat", "-1.0", -1], dtype=object), "holds the string '-1.0'"),
         (np.array([0, 1, 255], dtype=np.uint8), r"uint8 and holds 255.*signed dtype.*unlabeled_label=255"),
         (np.array([0, 1, -1]).astype(np.uint16), "uint16 and holds 65535"),
         (pd.Series([0, 1, None], dtype="Int64"), "1 of 3 labels are missing.*mark_unlabeled"),
@@ -86,3 +91,65 @@ def test_encode_and_decode_is_the_identity(y):
 def test_refused(y, message):
     with pytest.raises(ValueError, match=message):
         encode_labels(y)
+
+
+@pytest.mark.parametrize(
+    "classes", [np.arange(100), np.arange(100.0), np.arange(100).astype(str), np.arange(100).astype(object)]
+)
+def test_many_classes_with_one_label_each_are_no_regression(classes):
+    y = np.array([*classes.tolist(), *[-1] * 100], dtype=object if classes.dtype.kind == "U" else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoded = encode_labels(y)
+    assert_array_equal(np.sort(encoded.codes[:100]), np.arange(100))
+    assert_array_equal(encoded.codes[100:], -1)
+
+
+@pytest.mark.parametrize(
+    ("y", "suspects", "mark"),
+    [
+        (np.array(["a", "b", np.nan]), ["nan"], -1),
+        (np.array(["a", None, "b"], dtype=object).astype(str), ["None"], -1),
+        (["a", "", "b", -1], [""], -1),
+        (["a", "", "b", "?"], [""], "?"),
+        (np.array(["a", "", "<NA>", "NaT", -1], dtype=object), ["", "<NA>", "NaT"], -1),
+    ],
+)
+def test_classes_that_are_called_as_missing_values_are_named(y, suspects, mark):
+    with pytest.warns(UserWarning, match="y has a class called") as caught:
+        encoded = encode_labels(y, mark)
+    assert caught[0].filename == __file__
+    assert ", ".join(map(repr, suspects)) in str(caught[0].message)
+    assert set(suspects) < set(encoded.classes)  # they stay classes: they may be
+    # What the warning says to do makes them unlabeled.
+    advice = re.search(r"mark_unlabeled\(.*\)", str(caught[0].message)).group()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advised = eval(advice, {"mark_unlabeled": mark_unlabeled, "y": y})
+        assert set(labeled_values(advised, mark).tolist()) == {"a", "b"} & set(encoded.classes)
+        encode_labels(["a", "b", "nano", "Nonesuch"])
+
+
+@pytest.mark.parametrize(
+    ("y", "also", "expected"),
+    [
+        (["yes", "no", "unknown"], "unknown", ["yes", "no", -1]),
+        (["yes", "no", "?"], "no?", ["yes", "no", "?"]),
+        (["yes", "no", ""], "", ["yes", "no", -1]),
+        (["yes", "no", "?", ""], ("?", ""), ["yes", "no", -1, -1]),
+        ([3, 0, 7], 0, [3, -1, 7]),
+        ([3, 0, 7, 9], np.int64(9), [3, 0, 7, -1]),
+        ([3, 0, 7, 9], {0, 9}, [3, -1, 7, -1]),
+        ([3, 0, 7, 9], np.array([0, 9]), [3, -1, 7, -1]),
+        ([3, 0, 7, 9], pd.Series([0, 9]), [3, -1, 7, -1]),
+        ([3.0, 9.0, np.nan], 9, [3, -1, -1]),
+        ([True, False, None], 0, [True, False, -1]),  # a number is no boolean
+        (["0", "1", None], 0, ["0", "1", -1]),
+        ([3, -1, None], -1, [3, -1, -1]),
+        (["a", "b", None], None, ["a", "b", -1]),
+    ],
+)
+def test_what_else_is_missing(y, also, expected):
+    marked = mark_unlabeled(y, also=also)
+    assert marked.tolist() == expected
+    assert [type(value) for value in marked.tolist()] == [type(value) for value in expected]
