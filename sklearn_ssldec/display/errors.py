@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.utils import check_consistent_length
 
@@ -65,10 +66,12 @@ class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If no row is labeled, X, y and `sample_weight` differ in length, or `unlabeled_label` contradicts
-            the estimator.
+            If the estimator is no classifier, no row is labeled, X, y and `sample_weight` differ in length,
+            or `unlabeled_label` contradicts the estimator.
         """
         check_fitted([estimator])
+        if not is_classifier(estimator):
+            raise ValueError(f"{cls.__name__}.from_estimator only supports classifiers, got {estimator!r}.")
         check_consistent_length(X, y)
         mark = find_unlabeled_label(estimator, unlabeled_label)
         return cls.from_predictions(y, estimator.predict(X), unlabeled_label=mark, **kwargs)
