@@ -10,12 +10,20 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
-from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
@@ -28,6 +36,9 @@ from sklearn_ssldec.model_selection import SemiSupervisedSplitter, cross_val_pre
 X, TRUTH = make_blobs(240, centers=[[0, 0], [3, 3], [-3, 3]], cluster_std=1.2, random_state=0)
 Y = mask_labels(TRUTH, 20, random_state=0)
 HIDDEN = Y == -1
+# One class against the two others, for thresholds.
+TRUTH_OF_TWO = (TRUTH == 1).astype(int)
+Y_OF_TWO = np.where(HIDDEN, -1, TRUTH_OF_TWO)
 QUICK = {"max_iter": 10, "pretrain_epochs": 30, "module__hidden_units": (16, 16), "random_state": 0}
 ESTIMATORS = {
     "LabelSpreading": LabelSpreading(gamma=5),
@@ -102,6 +113,32 @@ def stacking(estimator: Any) -> Any:
     return StackingClassifier([("a", estimator)], cv=3)
 
 
+def threshold(make: Callable[[Any], Any]) -> Callable[[Any], float]:
+    """Return what fits a classifier with a threshold and tells its F1 score on the hidden labels."""
+    return lambda estimator: f1_score(
+        TRUTH_OF_TWO[HIDDEN], make(clone(estimator)).fit(X, Y_OF_TWO).predict(X[HIDDEN])
+    )
+
+
+class ThresholdOfLabeledRows:
+    """A threshold of 0.3, or the best for F1 on out-of-fold probabilities of the labeled rows."""
+
+    def __init__(self, estimator: Any, tuned: bool) -> None:
+        self.estimator, self.tuned = estimator, tuned
+
+    def fit(self, X: Any, y: Any) -> FixedThresholdClassifier:
+        """Fit the classifier to all rows, and the threshold to the labeled ones."""
+        chosen = 0.3
+        if self.tuned:
+            rows, probabilities = cross_val_predict_labeled(self.estimator, X, y, method="predict_proba")
+            candidates = np.linspace(0.05, 0.95, 19)
+            scores = [f1_score(y[rows], probabilities[:, 1] >= candidate) for candidate in candidates]
+            chosen = candidates[np.argmax(scores)]
+        fitted = FrozenEstimator(clone(self.estimator).fit(X, y))
+        labeled = y != -1
+        return FixedThresholdClassifier(fitted, threshold=chosen).fit(X[labeled], y[labeled])
+
+
 def itself(estimator: Any) -> Any:
     """No meta-estimator."""
     return estimator
@@ -139,6 +176,18 @@ TOOLS: list[tuple[str, Callable, str, Callable | None]] = [
     ("`VotingClassifier`", accuracy(voting), "`unlabeled_label=0`", with_mark_0(voting)),
     ("`BaggingClassifier`", accuracy(bagging), "`unlabeled_label=0`", with_mark_0(bagging)),
     ("`StackingClassifier`", accuracy(stacking), "`n_estimators=3`", None),
+    (
+        "`FixedThresholdClassifier`, F1",
+        threshold(lambda e: FixedThresholdClassifier(e, threshold=0.3)),
+        "the same, of a `FrozenEstimator`, fitted to the labeled rows",
+        threshold(lambda e: ThresholdOfLabeledRows(e, tuned=False)),
+    ),
+    (
+        "`TunedThresholdClassifierCV`, F1",
+        threshold(lambda e: TunedThresholdClassifierCV(e, scoring="f1")),
+        "the same, its threshold from `cross_val_predict_labeled`",
+        threshold(lambda e: ThresholdOfLabeledRows(e, tuned=True)),
+    ),
     ("`OneVsRestClassifier`", accuracy(OneVsRestClassifier), "not needed: all are multi-class", None),
 ]
 
