@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssldec._compat import routing_enabled
 from sklearn_ssldec.labels import find_unlabeled_label, labeled_mask, labeled_values
-from sklearn_ssldec.model_selection import LabeledScorer, predict_folds, splitter_for
+from sklearn_ssldec.model_selection import LabeledScorer, _predict_folds, _splitter_for
 
 # A probability of 0 would ask for an infinite temperature as soon as it is wrong once.
 LEAST_PROBABILITY = 1e-7
@@ -225,7 +225,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
         X, y, *_ = indexable(X, y, params.get("groups"), params.get("sample_weight"))
-        splitter = splitter_for(self.estimator, self.cv, self.unlabeled_label)
+        splitter = _splitter_for(self.estimator, self.cv, self.unlabeled_label)
         mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)
         routed = self._route(params)
         estimator = clone(self.estimator).fit(X, y, **routed.estimator.fit)
@@ -236,7 +236,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
                 f"estimator takes {unknown[0]!r} for a class, which no labeled row has; {estimator!r} must "
                 f"know that {mark!r} marks unlabeled rows, or be given labeled rows only."
             )
-        rows, probabilities, could_know = predict_folds(
+        rows, probabilities, could_know = _predict_folds(
             self.estimator,
             X,
             y,
@@ -281,7 +281,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
             .add_self_request(self)
             .add(estimator=self.estimator, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
             .add(
-                splitter=splitter_for(self.estimator, self.cv, self.unlabeled_label),
+                splitter=_splitter_for(self.estimator, self.cv, self.unlabeled_label),
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )

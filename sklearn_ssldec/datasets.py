@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_ssldec.labels import as_column, labeled_mask, labeled_values
+from sklearn_ssldec.labels import _as_column, labeled_mask, labeled_values
 
 FOLDER_VARIABLE = "SSLDEC_DATA"
 MNIST_N_TRAIN = 60_000
@@ -64,7 +64,7 @@ def mask_labels(
     rng = check_random_state(random_state)
     groups = [labeled[given == c] for c in np.unique(given)] if per_class else []
     groups = groups or [labeled]
-    y = as_column(y)
+    y = _as_column(y)
     for rows in groups:
         if not 1 <= n_labeled <= len(rows):
             of_class = f" of class {y[rows[:1]].tolist()[0]!r}" if per_class and len(rows) else ""

@@ -71,7 +71,7 @@ def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabe
     >>> encode_labels(["cat", "dog", -1])
     EncodedLabels(classes=array(['cat', 'dog'], dtype='<U3'), codes=array([ 0,  1, -1]))
     """
-    y = as_column(y)
+    y = _as_column(y)
     labeled = labeled_mask(y, unlabeled_label)
     if not labeled.any():
         raise ValueError(
@@ -120,7 +120,7 @@ def labeled_mask(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray:
     >>> labeled_mask([0, 1, -1])
     array([ True,  True, False])
     """
-    y = as_column(y)
+    y = _as_column(y)
     _refuse_missing(y)
     if unlabeled_label is None:
         return np.ones(len(y), dtype=bool)
@@ -157,7 +157,7 @@ def labeled_values(y: Any, unlabeled_label: int | str | None = -1) -> np.ndarray
     >>> labeled_values(["cat", -1, "dog"])
     array(['cat', 'dog'], dtype='<U3')
     """
-    y = as_column(y)
+    y = _as_column(y)
     return _of_one_kind(y[labeled_mask(y, unlabeled_label)])
 
 
@@ -371,7 +371,7 @@ def _warn_of_missing_as_strings(classes: np.ndarray, marks: list) -> None:
         )
 
 
-def as_column(y: Any) -> np.ndarray:
+def _as_column(y: Any) -> np.ndarray:
     """Return labels as an array of one dimension in which strings and the integer -1 stay apart.
 
     Parameters
@@ -391,7 +391,7 @@ def as_column(y: Any) -> np.ndarray:
 
     Examples
     --------
-    >>> as_column(["cat", -1])
+    >>> _as_column(["cat", -1])
     array(['cat', -1], dtype=object)
     """
     if isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1:

@@ -447,9 +447,9 @@ def cross_val_predict_labeled(
     if not is_classifier(estimator):
         raise ValueError(f"estimator must be a classifier, got {estimator!r}.")
     X, y, groups = indexable(X, y, groups)
-    splitter = splitter_for(estimator, cv, unlabeled_label)
+    splitter = _splitter_for(estimator, cv, unlabeled_label)
     folds = list(splitter.split(X, y, groups))
-    rows, predictions, _ = predict_folds(
+    rows, predictions, _ = _predict_folds(
         estimator,
         X,
         y,
@@ -462,7 +462,7 @@ def cross_val_predict_labeled(
     return rows, predictions
 
 
-def splitter_for(estimator: Any, cv: Any, unlabeled_label: Any = "auto") -> SemiSupervisedSplitter:
+def _splitter_for(estimator: Any, cv: Any, unlabeled_label: Any = "auto") -> SemiSupervisedSplitter:
     """Return the splitter of an estimator's labeled rows; all helpers that take `cv` make theirs here.
 
     Parameters
@@ -487,7 +487,7 @@ def splitter_for(estimator: Any, cv: Any, unlabeled_label: Any = "auto") -> Semi
     Examples
     --------
     >>> from sklearn_ssldec import SSLDECClassifier
-    >>> splitter_for(SSLDECClassifier(unlabeled_label=99), 3).unlabeled_label
+    >>> _splitter_for(SSLDECClassifier(unlabeled_label=99), 3).unlabeled_label
     99
     """
     mark = find_unlabeled_label(estimator, unlabeled_label)
@@ -506,7 +506,7 @@ def splitter_for(estimator: Any, cv: Any, unlabeled_label: Any = "auto") -> Semi
     return known
 
 
-def predict_folds(
+def _predict_folds(
     estimator: Any,
     X: Any,
     y: Any,
@@ -665,7 +665,7 @@ def compare_with_supervised(
     These labels cannot tell which is better: on 10 held-out labels ...
     """
     X, y, groups = indexable(X, y, groups)
-    splitter = splitter_for(estimator, cv, unlabeled_label)
+    splitter = _splitter_for(estimator, cv, unlabeled_label)
     mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)
     supervised = clone(estimator)
     last = supervised.steps[-1][1] if hasattr(supervised, "steps") else supervised
@@ -676,7 +676,7 @@ def compare_with_supervised(
     labeled = np.flatnonzero(labeled_mask(y, mark))
     right = []
     for one in (estimator, supervised):
-        rows, predicted, _ = predict_folds(
+        rows, predicted, _ = _predict_folds(
             one, X, y, folds, method="predict", unlabeled_label=mark, n_jobs=n_jobs
         )
         right.append(predicted == truth[np.searchsorted(labeled, rows)])

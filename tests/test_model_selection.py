@@ -39,10 +39,10 @@ from sklearn_ssldec.labels import find_unlabeled_label
 from sklearn_ssldec.model_selection import (
     SemiSupervisedSplitter,
     SupervisedComparison,
+    _splitter_for,
     compare_with_supervised,
     cross_val_predict_labeled,
     labeled_scorer,
-    splitter_for,
 )
 
 
@@ -336,7 +336,7 @@ def test_helpers_ask_the_estimator_for_its_mark(moons, wrap):
     y99 = np.where(y == -1, 99, y)
     estimator = wrap(with_mark(99))
     assert find_unlabeled_label(estimator) == 99
-    assert splitter_for(estimator, 3).unlabeled_label == 99
+    assert _splitter_for(estimator, 3).unlabeled_label == 99
     for (train, test), fold in zip(
         SemiSupervisedSplitter(3, estimator=estimator).split(X, y99),
         SemiSupervisedSplitter(3).split(X, y),

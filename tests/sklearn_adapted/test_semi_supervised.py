@@ -109,7 +109,7 @@ def test_no_unlabeled():
 
 
 def test_early_stopping():
-    clf = clone(SMALL).set_params(tol=1.0, n_iter_no_change=1, max_iter=50).fit(X_TRAIN, Y_MISSING)
+    clf = clone(SMALL).set_params(tol=1.0, cycle__n_iter_no_change=1, max_iter=50).fit(X_TRAIN, Y_MISSING)
     assert clf.n_iter_ < 50
     assert clf.termination_condition_ == "tol"
 
@@ -129,7 +129,7 @@ def test_strings_dtype():
 def test_verbose(capsys, verbose):
     clone(SMALL).set_params(verbose=verbose).fit(X_TRAIN, Y_MISSING)
     captured = capsys.readouterr()
-    assert ("labeled_accuracy" in captured.out + captured.err) == bool(verbose)
+    assert ("labeled accuracy" in captured.out + captured.err) == bool(verbose)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -162,7 +162,9 @@ def test_convergence_warning():
     y[1] = (y[1] + 1) % 3
     y = np.r_[y, [-1] * 20]
     X = np.r_[X, X_TRAIN[30:50]]
-    clf = clone(SMALL).set_params(labeled_threshold=1.0, max_labeled_epochs=2, max_iter=1, augment=None)
+    clf = clone(SMALL).set_params(
+        labeled_threshold=1.0, cycle__max_labeled_epochs=2, max_iter=1, augment=None
+    )
     with pytest.warns(ConvergenceWarning, match="below labeled_threshold=1.0"):
         clf.fit(X, y)
     assert clf.n_iter_ == clf.max_iter
