@@ -1,4 +1,4 @@
-"""What the estimators share: their parameters, and how these become the description of a fit."""
+"""The base of all estimators: their parameters, and the description of a fit that is made of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sklearn_ssldec.labels import EncodedLabels
 
 AUTO = StrOptions({"auto"})
 
-# Of all parameters that any estimator has.
+# Constraints of all parameters of all estimators.
 CONSTRAINTS: dict[str, list] = {
     "module": [AUTO, type, nn.Module, callable],
     "alpha": [AUTO, Interval(Real, 0, None, closed="neither")],
@@ -61,9 +61,9 @@ CONSTRAINTS: dict[str, list] = {
     "verbose": ["verbose"],
 }
 
-# Parameters of parts that are passed through under any name, as in skorch: module__dropout=0.2 ...
+# Prefixes of parameters that are passed on under any name, as in skorch: module__dropout=0.2.
 FREE_PARTS = ("module__", "optimizer__", "callbacks__")
-# ... and those of parts whose parameters are known.
+# Constraints of the parts' parameters that are known.
 PART_CONSTRAINTS: dict[str, list] = {
     "head__spread": [Interval(Real, 0, None, closed="neither"), None],
     "cycle__n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -82,8 +82,8 @@ PART_CONSTRAINTS: dict[str, list] = {
 class BaseSSLDEC(BaseEstimator):
     """Parameters and training common to all estimators.
 
-    A subclass lists its parameters in the signature of ``__init__``, which only assigns them; `_parts` lists
-    those of parts that it takes besides.
+    A subclass lists its parameters in the signature of ``__init__``, which only assigns them, and the
+    parameters of its parts in `_parts`.
     """
 
     _parameter_constraints: ClassVar[dict[str, list]]
@@ -92,18 +92,18 @@ class BaseSSLDEC(BaseEstimator):
     _kwargs: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Take the constraints of the parameters that the signature names."""
+        """Collect the constraints of the parameters in the signature."""
         super().__init_subclass__(**kwargs)
         cls._parameter_constraints = {name: cls._constraints[name] for name in cls._get_param_names()}
 
     @classmethod
     def _checked(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return keyword arguments that are parameters of parts.
+        """Return the keyword arguments, after a check that they are parameters of parts.
 
         Raises
         ------
         TypeError
-            If one is not, as Python does for a function's unknown arguments.
+            If one is not, as for a function's unknown arguments.
         """
         for name in kwargs:
             if not name.startswith(FREE_PARTS) and name not in cls._parts:
@@ -118,12 +118,12 @@ class BaseSSLDEC(BaseEstimator):
         return kwargs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, including those of parts that were set.
+        """Get the parameters, including the parts' parameters that were set.
 
         Parameters
         ----------
         deep : bool, default=True
-            Also those of nested estimators.
+            Whether to include the parameters of nested estimators.
 
         Returns
         -------
@@ -133,7 +133,7 @@ class BaseSSLDEC(BaseEstimator):
         return {**super().get_params(deep=deep), **self._kwargs}
 
     def set_params(self, **params: Any) -> BaseSSLDEC:
-        """Set parameters, including those of parts, such as ``module__dropout``.
+        """Set parameters, including parameters of parts such as ``module__dropout``.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class BaseSSLDEC(BaseEstimator):
         return self
 
     def _validate_params(self) -> None:
-        """Validate the parameters, those of parts too."""
+        """Validate the parameters, including those of parts."""
         super()._validate_params()
         validate_parameter_constraints(PART_CONSTRAINTS, self._kwargs, caller_name=type(self).__name__)
 
@@ -169,18 +169,18 @@ class BaseSSLDEC(BaseEstimator):
         }
 
     def _method(self) -> Method:
-        """Return the method; it may ask for fitted attributes that `_choose` sets."""
+        """Return the method; it may use fitted attributes that `_choose` sets."""
         raise NotImplementedError
 
     def _choose(self, auto: Auto) -> None:
-        """Set the fitted attributes of parameters that may be "auto", for the head."""
+        """Set the fitted attributes of the head's parameters, which may be "auto"."""
 
     def _fit_networks(
         self, samples: Rows | Scans, labels: EncodedLabels, auto: Auto, **data: Any
     ) -> tuple[Settings, list[Outcome]]:
-        """Train the networks, and store what is told alike of samples and of voxels.
+        """Train the networks, and store the attributes that classifiers and segmenters share.
 
-        `data` is what `fit` was called with, by which checkpoints are known.
+        `data` holds the arguments of `fit`, by which a checkpoint recognizes its fit.
         """
         check_callbacks(self.callbacks)
         self._choose(auto)
@@ -224,7 +224,7 @@ class BaseSSLDEC(BaseEstimator):
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **self._of_part("net")}
-        net_params.pop("scaling", None)  # that of the samples
+        net_params.pop("scaling", None)  # the samples are scaled, not the net
         data_parallel = net_params.pop("data_parallel", False)
         if not isinstance(self.batch_size, str):
             net_params["batch_size"] = self.batch_size
@@ -272,12 +272,12 @@ class BaseSSLDEC(BaseEstimator):
 def make_settings(
     params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels, batch_size: int
 ) -> Settings:
-    """Return the numbers of Algorithm 1: the method's, or else the user's, or else the defaults.
+    """Return the settings of Algorithm 1: the method's, else the user's, else the defaults.
 
     Parameters
     ----------
     params : dict
-        The user's, "auto" for a default.
+        The user's parameters; "auto" stands for the default.
     auto : Auto
         The defaults.
     method : Method
@@ -314,7 +314,7 @@ def check_learning_rate(name: str, value: Any) -> tuple[float, float]:
     name : str
         Name of the parameter, for the error.
     value : float or tuple of two floats
-        A constant, or the start and the end.
+        A constant, or the values at the start and the end.
 
     Raises
     ------
@@ -333,16 +333,16 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) 
     Parameters
     ----------
     class_prior : {"labeled"}, dict of class to share, array-like of shape (n_classes,) or None
-        As given by the user; "labeled" takes the shares of the labeled samples.
+        The user's parameter; "labeled" stands for the shares of the labeled samples.
     codes : ndarray of shape (n_samples,)
-        Encoded labels, -1 where there is none.
+        Encoded labels, -1 for unlabeled samples.
     classes : ndarray of shape (n_classes,)
         The classes, sorted.
 
     Raises
     ------
     ValueError
-        If there is no share for a class, or one that is no positive finite number.
+        If a class has no share, or a share is not a positive finite number.
     """
     if class_prior is None:
         return None

@@ -23,23 +23,24 @@ class SSLDECClassifier(BaseClassifier):
     A few labeled and many unlabeled samples train a neural network whose last layer, the clustering layer,
     assigns each embedded sample to the centroids of the classes by distance. Training starts on the labeled
     samples. Each iteration then predicts all samples (Q), sharpens the predictions into targets (P), trains
-    on a balanced subset of these, and trains on the labeled samples until they are predicted right again
+    on a balanced subset of them, and trains on the labeled samples until all are predicted correctly again
     (Algorithm 1 of [1]_).
 
     Parameters
     ----------
     {module_rows}
     alpha : float or "auto", default="auto"
-        Degrees of freedom of the Student's t kernel in eq. 1. "auto" is the paper's 1, but 10 for images.
+        Degrees of freedom of the Student's t kernel in eq. 1. "auto" is 10 for images, and the paper's 1
+        otherwise.
     {n_estimators}
     {pretrain_epochs_rows}
     {max_iter_rows}
     {tol}
     {labeled_threshold_rows}
     {balance_rows}
-    class_prior : "labeled", dict of class to share, array-like of shape (n_classes,) or None, default=None
-        Known share of each class, as a dict or in the order of `classes_`; "labeled" takes the shares of the
-        labels. None is the paper's eq. 2, which pulls all classes towards the same size.
+    class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default=None
+        Known share of each class, as a dict by class or in the order of `classes_`; "labeled" takes the
+        shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
     {augment_rows}
     {optimizer}
     {pretrain_lr_rows}
@@ -75,7 +76,7 @@ class SSLDECClassifier(BaseClassifier):
 
     See Also
     --------
-    sklearn_ssldec.baselines : What the paper compares with, on the same networks.
+    sklearn_ssldec.baselines : The methods that the paper compares with, on the same networks.
 
     Notes
     -----

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
 from sklearn_ssldec.networks import MLP, ConvNet, UNet2D, UNet3D
 
-# Images with fewer pixels a side have few to learn from: they get a wider network and shorter pre-training.
+# Smaller images hold less to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
 
-# Of Algorithm 1, for rows of features and for images.
+# Settings of Algorithm 1 that are the same for rows of features and for images.
 ROW_CYCLE = {
     "tol": 1e-3,
     "n_iter_no_change": 10,
@@ -30,24 +30,24 @@ ROW_CYCLE = {
 
 @dataclass(frozen=True)
 class Auto:
-    """What parameters are where they are "auto".
+    """The values that stand for "auto", and the defaults of the parts' parameters.
 
     Attributes
     ----------
     module, module_kwargs : Module class, dict
         The network, and its parameters where ``module__*`` does not set them.
     alpha : float
-        Degrees of freedom of eq. 1.
+        Degrees of freedom of the kernel in eq. 1.
     head_spread : float or None
         Scale of the initial centroids.
     augment : callable
-        What training batches go through.
+        Augmentation of training batches.
     cycle : dict
-        Numbers of Algorithm 1 (`Settings`), but for ``pretrain_epochs``.
+        Settings of Algorithm 1 (`Settings`), without ``pretrain_epochs``.
     net : dict
         Parameters of the skorch net.
     pretrain_batches : int
-        Pre-training takes at least as many epochs as make so many batches.
+        Least number of batches in pre-training.
     device : torch.device
         Where the networks are trained.
     """
@@ -71,9 +71,9 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
     X : ndarray of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
         Samples.
     device : torch.device
-        Where the network will be trained: a GPU has the time for figure 2's full width.
+        Where the network will be trained. On a GPU there is time for figure 2's full width.
     variances : ndarray of shape (n_features,), default=None
-        Variance of each feature, for rows of features.
+        Variance of each feature, if the samples are rows of features.
     """
     if variances is not None:
         noise = 0.35 * float(np.sqrt(variances.mean()))
@@ -129,7 +129,7 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
     n_dims : int
         2 or 3.
     device : torch.device
-        Where the network will be trained: a GPU has the time for more filters.
+        Where the network will be trained. On a GPU there is time for more filters.
     """
     on_gpu = device.type == "cuda"
     # 8, 16 and 32 filters: CPU kernels are made for multiples of 8, and slower with fewer.
@@ -154,7 +154,7 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
             "labeled_weight": 1.0,
             "min_batches": 64,
             "target_views": 0,
-            "balance": None,  # that of a segmenter is its patches'
+            "balance": None,  # a segmenter balances its patches instead
             "class_mean": True,
         },
         net={"batch_size": 2, "ema_decay": 0.99, "precision": "float32", "tile_size": "auto"},
@@ -164,7 +164,7 @@ def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
 
 
 def pretrain_epochs(n_labeled: int, batch_size: int, pretrain_batches: int) -> int:
-    """Return the paper's 100 epochs, or as many as make so many batches.
+    """Return the number of pre-training epochs: the paper's 100, or more if these make too few batches.
 
     Parameters
     ----------

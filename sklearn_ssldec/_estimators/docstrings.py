@@ -35,7 +35,7 @@ n_estimators : int, default=1
     "pretrain_epochs_rows": """
 pretrain_epochs : int or "auto", default="auto"
     Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for
-    images as many as make 2000 batches (1000 for images with fewer than 16 pixels a side).
+    images enough for 2000 batches (1000 for images with fewer than 16 pixels a side).
 """,
     "pretrain_epochs_voxels": """
 pretrain_epochs : int, default=40
@@ -45,7 +45,7 @@ pretrain_epochs : int, default=40
     "max_iter_rows": """
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
-    "auto" is 200 for rows of features; for images 12, or as many as make 1500 batches. The paper
+    "auto" is 200 for rows of features; for images 12, or more if needed for 1500 batches. The paper
     does not give its number.
 """,
     "max_iter_voxels": """
@@ -70,16 +70,16 @@ labeled_threshold : float, default=0.8
 """,
     "balance_rows": """
 balance : float in [0, 1] or None, default=0.1
-    An iteration trains on a subset with the same number of samples of each predicted class: that of
-    the smallest class, but at least this share of ``n_samples / n_classes``. Smaller classes have
-    their samples repeated. The paper has 0, so a class that is hardly ever predicted leaves hardly
-    a sample to train on. None trains on all samples.
+    An iteration trains on a subset with the same number of samples of each predicted class: the
+    size of the smallest class, but at least this share of ``n_samples / n_classes``. The samples of
+    smaller classes are repeated. The paper has 0, so a class that is predicted once shrinks the
+    subset to one sample a class. None trains on all samples.
 """,
     "balance_voxels": """
 balance : float in [0, 1], default=0.5
     Share of the patches that are centred on a voxel of a class drawn uniformly, by its label or, in
     the iterations, by its target; the other centres are drawn from all voxels. All voxels of a
-    patch are trained on. This takes the place of the paper's balanced subset.
+    patch are trained on. This replaces the paper's balanced subset.
 """,
     "augment_rows": """
 augment : "auto", callable or None, default="auto"
@@ -98,7 +98,7 @@ augment : "auto", callable or None, default="auto"
     "optimizer": """
 optimizer : Optimizer class, default=torch.optim.Adam
     As in the paper. Kernels of dense and convolutional layers have a ``weight_decay`` of 2e-4, the
-    paper's L2 regularisation, or ``optimizer__weight_decay``; all other weights have none.
+    paper's L2 regularisation; ``optimizer__weight_decay`` changes it. All other weights have none.
 """,
     "pretrain_lr_rows": """
 pretrain_lr : float, tuple of two floats or "auto", default="auto"
@@ -130,7 +130,7 @@ batch_size : int or "auto", default="auto"
 """,
     "min_batches_rows": """
 min_batches : int, default=8
-    Least number of batches an iteration; where the balanced subset gives fewer, more subsets are
+    Least number of batches an iteration; if the balanced subset gives fewer, more subsets are
     drawn. The paper has 1: a single epoch on a single subset.
 """,
     "min_batches_voxels": """
@@ -168,7 +168,7 @@ ignore_label : int or None, default=None
 """,
     "device": """
 device : str or torch.device, default="auto"
-    Where the networks are trained. "auto" takes CUDA, then MPS, then the CPU.
+    Where the networks are trained. "auto" is CUDA if available, else MPS, else the CPU.
 """,
     "checkpoint_dir": """
 checkpoint_dir : str, path-like or None, default=None
@@ -177,7 +177,8 @@ checkpoint_dir : str, path-like or None, default=None
 """,
     "callbacks": """
 callbacks : list of skorch callbacks, "disable" or None, default=None
-    Copies of these are passed to skorch.
+    Copies of these are passed to skorch. Those that have no meaning here, such as EarlyStopping and
+    LRScheduler, are refused.
 """,
     "n_jobs": """
 n_jobs : int, default=None
@@ -185,12 +186,12 @@ n_jobs : int, default=None
 """,
     "random_state": """
 random_state : int, RandomState instance or None, default=None
-    Seed of weights, batches and augmentation. The global generators of torch and numpy are left as
-    they were.
+    Seed of weights, batches and augmentation. The global generators of torch and numpy do not
+    change.
 """,
     "verbose": """
 verbose : int, default=0
-    1 shows a progress bar.
+    1 shows a progress bar, or prints a line an iteration if the output is not a terminal.
 """,
     "free_parts": """
 **kwargs
@@ -282,11 +283,11 @@ supervised_transduction_ : list of ndarray of int
 """,
     "fitted": """
 n_iter_ : int
-    Iterations done, the largest number of any network; 1, the supervised training, if all are
-    labeled.
+    Iterations done, the largest number of any network; 1, the supervised training, if all samples
+    are labeled.
 termination_condition_ : {"tol", "max_iter", "supervised", "interrupted", "diverged"}
-    Why training ended. "tol": the predictions stopped changing. "max_iter": it was reached, by any
-    network. "supervised": `max_iter` is 0, or everything is labeled. "interrupted": by Ctrl-C or a
+    Why training ended. "tol": the predictions stopped changing. "max_iter": any network reached it.
+    "supervised": `max_iter` is 0, or everything is labeled. "interrupted": by Ctrl-C or a
     callback. "diverged": the loss or the predictions became infinite or NaN; the networks are those
     of the iteration before, and a warning was given.
 history_ : list of dict
@@ -295,6 +296,9 @@ history_ : list of dict
     ``pandas.DataFrame(history_)`` is a table.
 nets_ : list of skorch.NeuralNet
     The trained networks; ``nets_[0].module_`` is the torch module.
+estimators_ : list of estimators
+    One fitted estimator for each network, for query by committee and the like. They share the
+    networks with this estimator, and have no attributes about the training samples.
 """,
     "centers": """
 cluster_centers_ : ndarray of shape (n_classes, embedding_size), float32
@@ -314,18 +318,23 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int
-    Number of spatial axes, and of channels.
+    Numbers of spatial axes and of channels.
 """,
 }
 
 
-def documented(cls: T) -> T:
-    """Put the shared texts into the docstring of a class, where it has ``{name}`` on a line of its own.
+def documented(estimator: T) -> T:
+    """Put the shared texts into the docstring of an estimator, in place of each line ``{name}``.
 
     Parameters
     ----------
-    cls : class
-        The class.
+    estimator : class
+        The estimator.
+
+    Returns
+    -------
+    class
+        The same class.
 
     Raises
     ------
@@ -337,6 +346,7 @@ def documented(cls: T) -> T:
         lines = TEXTS[match["name"]].strip("\n").splitlines()
         return "\n".join(match["indent"] + line if line else "" for line in lines)
 
-    if cls.__doc__:
-        cls.__doc__ = re.sub(r"^(?P<indent> *)\{(?P<name>\w+)\}$", text, cls.__doc__, flags=re.MULTILINE)
-    return cls
+    if estimator.__doc__:
+        place = re.compile(r"^(?P<indent> *)\{(?P<name>\w+)\}$", re.MULTILINE)
+        estimator.__doc__ = place.sub(text, estimator.__doc__)
+    return estimator

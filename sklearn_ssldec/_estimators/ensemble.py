@@ -27,23 +27,31 @@ from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
 
 class Member(NamedTuple):
-    """A trained network, and how its training went."""
+    """A trained network, and how its training went.
+
+    Attributes
+    ----------
+    net : SSLDECNet
+        The network.
+    outcome : Outcome
+        How its training went.
+    """
 
     net: SSLDECNet
     outcome: Outcome
 
 
 class Checkpoints(NamedTuple):
-    """Where the checkpoints of a fit are, and what the fit was called with.
+    """The folder of a fit's checkpoints, and the arguments of the fit.
 
     Attributes
     ----------
     folder : str or path-like
         The folder.
     call : dict of str to str
-        `describe_call`.
+        The arguments, as `describe_call` returns them.
     any_seeds : bool
-        Whether a fit that goes on takes the seeds in the folder: no `random_state` was given.
+        Whether a resumed fit takes its seeds from the folder, because no `random_state` was given.
     """
 
     folder: str | os.PathLike[str]
@@ -142,8 +150,8 @@ def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
         net.strategy_, net.progress_bar_ = Alone(), Silent()
         net.keep_average()  # before callbacks save the weights
         net.notify("on_train_end", X=samples, y=y)
-    # skorch offers no way to let go of the module it was given, a second reference to the network's weights,
-    # which a pickle made on a GPU could not bring to a CPU.
+    # skorch keeps the module that it was given: a second reference to the network's weights, with which a
+    # pickle made on a GPU could not be loaded on a CPU.
     net.module = EmbeddingNetwork
     outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
     return Member(net, outcome)
@@ -186,7 +194,7 @@ def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
 
 
 def expected_work(net: SSLDECNet, n_samples: int, y: torch.Tensor, settings: Settings) -> float:
-    """Return about how much work pre-training and the prediction after it are.
+    """Estimate the work of pre-training and of the prediction after it.
 
     Parameters
     ----------
@@ -204,7 +212,7 @@ def expected_work(net: SSLDECNet, n_samples: int, y: torch.Tensor, settings: Set
 
 
 def tell(net: SSLDECNet, n_samples: int, outcome: Outcome, settings: Settings) -> None:
-    """Tell the progress bar of an iteration, or of the end of pre-training.
+    """Report an iteration, or the end of pre-training, to the progress bar.
 
     Parameters
     ----------

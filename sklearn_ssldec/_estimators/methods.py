@@ -25,8 +25,12 @@ def clustering_head(
     ----------
     n_features, n_classes : int
         Size of the embedding, and number of centroids.
-    alpha, spread, axis
-        Parameters of `ClusteringLayer`.
+    alpha : float
+        Degrees of freedom of the kernel.
+    spread : float or None
+        Scale of the initial centroids.
+    axis : int, default=-1
+        Axis of the features.
     """
     return ClusteringLayer(n_classes, n_features, alpha, axis=axis, spread=spread)
 
@@ -36,8 +40,10 @@ def prior_target(prior: Tensor | None, *, frequency: str = "soft") -> Callable[[
 
     Parameters
     ----------
-    prior, frequency
-        Parameters of `target_distribution`.
+    prior : Tensor of shape (n_classes,), or None
+        Share of each class.
+    frequency : {"soft", "hard"}, default="soft"
+        How frequencies are counted; see `target_distribution`.
     """
     return partial(target_distribution, prior=prior, frequency=frequency)
 
@@ -54,12 +60,12 @@ def hard_labels(Q: Tensor) -> Tensor:
 
 
 class RunningAverage:
-    """Average of the predictions of all iterations so far, recent ones first.
+    """Average of the predictions of all iterations so far, with most weight on recent ones.
 
     Parameters
     ----------
     momentum : float, default=0.6
-        What is left of the past in each iteration, as in the original.
+        Weight of the past in each iteration, as in the original.
     """
 
     def __init__(self, momentum: float = 0.6) -> None:
@@ -75,11 +81,17 @@ class RunningAverage:
         return self.total / (1 - self.momentum**self.n_calls)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what it remembers."""
+        """Return the state: the sum and the number of calls."""
         return {"total": self.total, "n_calls": self.n_calls}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state.
+
+        Parameters
+        ----------
+        state : dict
+            The state, from `get_state`.
+        """
         self.total, self.n_calls = state["total"], state["n_calls"]
 
 
@@ -88,19 +100,33 @@ def softmax_head(n_features: int, n_classes: int, *, spread: float | None = None
 
     Parameters
     ----------
-    n_features, n_classes, spread
-        Parameters of `SoftmaxHead`.
+    n_features, n_classes : int
+        Size of the embedding, and number of classes.
+    spread : float, default=None
+        Scale of the initial weights.
     """
     return SoftmaxHead(n_features, n_classes, spread)
 
 
 def hard_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Return `hard_labels`; pseudo-labeling has no prior."""
+    """Return `hard_labels`, the targets of pseudo-labeling.
+
+    Parameters
+    ----------
+    prior : Tensor of shape (n_classes,), or None
+        Ignored: pseudo-labeling has no prior.
+    """
     return hard_labels
 
 
 def running_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Return a new `RunningAverage`; temporal ensembling has no prior."""
+    """Return a new `RunningAverage`, the targets of temporal ensembling.
+
+    Parameters
+    ----------
+    prior : Tensor of shape (n_classes,), or None
+        Ignored: temporal ensembling has no prior.
+    """
     return RunningAverage()
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the outcomes of training: warnings, and what the networks predict together."""
+"""Warnings about the outcomes of training, and the joint prediction of several networks."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
     Parameters
     ----------
     outcomes : sequence of Outcome
-        One a network.
+        One outcome a network.
     classes : ndarray of shape (n_classes,)
         Class labels.
     settings : Settings
-        The numbers of Algorithm 1.
+        The settings of Algorithm 1.
     """
     for outcome in outcomes:
         if message := EARLY_ENDS.get(outcome.termination_condition):
@@ -62,11 +62,11 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
 
 
 def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
-    """Return the class that most networks predict; of several, the first.
+    """Return the class that most networks predict, the first one in a tie.
 
     Parameters
     ----------
-    votes : sequence of ndarray of shape (n_samples,), integer
+    votes : sequence of ndarray of int, of shape (n_samples,)
         Classes that each network predicts.
     n_classes : int
         Number of classes.
@@ -79,7 +79,7 @@ def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
 def mean_probabilities(members: Sequence[np.ndarray], axis: int) -> np.ndarray:
     """Return the mean of the probabilities of each network; of one network, without a copy.
 
-    Samples so far off that a network's numbers overflow have all classes equally probable.
+    If a sample is so far away that a network's numbers overflow, all classes are equally probable.
 
     Parameters
     ----------

@@ -47,8 +47,8 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         Raises
         ------
         ValueError
-            If X or y has the wrong shape or holds missing values, if no sample is labeled, if there is one
-            class only, or if a parameter is out of its range.
+            If X or y has the wrong shape or missing values, no sample is labeled, all labels are the same, or
+            a parameter is out of its range.
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
@@ -110,7 +110,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         return self.classes_[probabilities.argmax(axis=1)]
 
     def transform(self, X: Any) -> np.ndarray:
-        """Embed samples: the z of eq. 1, those of several networks side by side.
+        """Embed samples: z of eq. 1, with the embeddings of several networks side by side.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         Returns
         -------
         float
-            Share of the labeled samples that are predicted right.
+            Share of the labeled samples that are predicted correctly.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         return accuracy_score(given, predicted, sample_weight=sample_weight)
 
     def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
-        """Return what a method of each net makes of the samples."""
+        """Call a method of each net with the samples, and return the results."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, reset=False)
         X = as_samples(X, self.input_shape)

@@ -30,19 +30,18 @@ class SSLDECSegmenter(BaseSegmenter):
     ----------
     {module_voxels}
     alpha : float, default=10.0
-        Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1, whose heavy tails never let a
-        voxel be assigned with confidence.
+        Degrees of freedom of the Student's t kernel in eq. 1. The paper has 1, whose heavy tails give every
+        voxel a considerable probability of every class.
     {n_estimators}
     {pretrain_epochs_voxels}
     {max_iter_voxels}
     {tol}
     {labeled_threshold_voxels}
     {balance_voxels}
-    class_prior : "labeled", dict of class to share, array-like of shape (n_classes,) or None, \
-default="labeled"
-        Share of each class among all voxels, as a dict or in the order of `classes_`. "labeled" takes the
-        shares of the labeled voxels, which is right for whole volumes and slices, and wrong for scribbles.
-        None is the paper's eq. 2, which pulls all classes towards the same size.
+    class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default="labeled"
+        Share of each class among all voxels, as a dict by class or in the order of `classes_`. "labeled"
+        takes the shares of the labeled voxels, which is right for whole volumes and slices, and wrong for
+        scribbles. None is the paper's eq. 2, which pulls all classes towards the same size.
     {augment_voxels}
     {optimizer}
     {pretrain_lr_voxels}
@@ -84,12 +83,12 @@ default="labeled"
     See Also
     --------
     sklearn_ssldec.metrics.dice_score : The score.
-    sklearn_ssldec.baselines.PseudoLabelSegmenter : What the paper compares with.
+    sklearn_ssldec.baselines.PseudoLabelSegmenter : The method that the paper compares with.
 
     Notes
     -----
-    Besides the volumes, which are kept where they are (also as memory maps), `fit` holds two float16 matrices
-    of (number of voxels, number of classes), Q and P.
+    `fit` does not copy the volumes, which may be memory maps. Besides them it holds Q and P, two float16
+    matrices of shape (number of voxels, number of classes).
 
     References
     ----------

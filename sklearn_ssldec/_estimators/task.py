@@ -1,4 +1,4 @@
-"""What a fit is about, described once and handed down; nothing below calls back up."""
+"""The description of a fit, made once and handed down; nothing below calls back up."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from sklearn_ssldec.labels import EncodedLabels
 
 @dataclass(frozen=True)
 class Method:
-    """What tells a method from others that use the same networks and the same loop.
+    """What distinguishes a method from others with the same networks and the same loop.
 
     Attributes
     ----------
     head : callable
         ``head(n_features, n_classes)`` returns the module on top of the embedding.
     target : callable
-        ``target(prior)`` returns what makes P of Q; called for each network anew, since it may remember.
+        ``target(prior)`` returns the function that maps Q to P. It is called for each network, because the
+        function may keep a state.
     net : SSLDECNet class
         The skorch net, with its loss.
     fixed : dict
-        Numbers of Algorithm 1 that are the method's, not the user's, to choose.
+        Settings of Algorithm 1 that the method fixes.
     defaults : dict
-        Numbers of Algorithm 1 where the user has not chosen.
+        Settings of Algorithm 1 that the user may override.
     """
 
     head: Callable[[int, int], nn.Module]
@@ -42,7 +43,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Task:
-    """All that the training of a network depends on, but its seed.
+    """Everything that the training of a network depends on, except its seed.
 
     Attributes
     ----------
@@ -53,11 +54,11 @@ class Task:
     method : Method
         The method.
     module : Module class, Module instance or callable
-        What embeds.
+        The embedding network.
     module_params : dict
         Its parameters.
     settings : Settings
-        The numbers of Algorithm 1; its target is the method's.
+        The settings of Algorithm 1; the target comes from the method.
     prior : Tensor of shape (n_classes,), or None
         Share of each class.
     net_params : dict

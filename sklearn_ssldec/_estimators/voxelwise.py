@@ -56,8 +56,8 @@ class BaseSegmenter(BaseSSLDEC):
             float32. A voxel that is NaN in any channel, or masked in a masked array, lies outside the image
             and takes part in nothing: its values are replaced by the channel's mean over the other voxels.
         y : array-like of int, of shape (n, \*spatial), or sequence of (label map or None)
-            Label maps, with `unlabeled_label` where there is no label; None for a volume without any. Masked
-            voxels of a masked array are unlabeled.
+            Label maps, in which `unlabeled_label` marks unlabeled voxels; None for a volume without labels.
+            Masked voxels of a masked array are unlabeled.
 
         Returns
         -------
@@ -67,10 +67,10 @@ class BaseSegmenter(BaseSSLDEC):
         Raises
         ------
         ValueError
-            If shapes do not agree, a volume is smaller than what the network sees of it for one voxel, no
-            voxel is labeled, there are labels of one class only or a single one of a class, labels are
-            negative or lost their mark in an unsigned dtype, label maps are single slices with three axes, X
-            has infinite values or its channels last, or a parameter is out of its range.
+            If shapes do not agree, a volume is smaller than what the network sees around a voxel, no voxel is
+            labeled, all labels are of one class, a class has a single labeled voxel, labels are negative or
+            lost their mark in an unsigned dtype, label maps are single slices with three axes, X has infinite
+            values or its channels last, or a parameter is out of its range.
         TypeError
             If labels are not integers, or volumes not real numbers.
         """
@@ -148,8 +148,8 @@ class BaseSegmenter(BaseSSLDEC):
         X : array-like or sequence of volumes, as in `fit`
             Volumes.
         y : array-like or sequence of (label map or None)
-            True label maps. Voxels with `unlabeled_label` or `ignore_label` do not count, nor those outside
-            the image, nor volumes that have no other.
+            True label maps. Voxels with `unlabeled_label` or `ignore_label` and those outside the image do
+            not count, and neither do volumes without other voxels.
 
         Returns
         -------
