@@ -24,13 +24,21 @@ MANY_EPOCHS = 10
 
 
 class Samples(Protocol):
-    """What Algorithm 1 asks of the samples: their number. A tensor, or the voxels of volumes."""
+    """The interface of the samples, which have a length: a tensor, or the voxels of volumes."""
 
     def __len__(self) -> int: ...
 
 
 class Epoch(NamedTuple):
-    """The mean loss of an epoch of training, and the number of its batches."""
+    """The result of an epoch of training.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss.
+    n_batches : int
+        Number of batches.
+    """
 
     loss: float
     n_batches: int
@@ -41,7 +49,7 @@ class DivergenceError(ValueError):
 
 
 class Model(Protocol):
-    """What Algorithm 1 asks of the model M."""
+    """The interface of the model M."""
 
     def train_epoch(
         self,
@@ -51,31 +59,90 @@ class Model(Protocol):
         labeled_rows: tuple[OneHot, Tensor] | None = None,
         labeled_weight: float = 1.0,
     ) -> Epoch:
-        """Train one epoch on the rows `index` (None: on all) of samples `X` with targets `P`.
+        """Train one epoch on samples and their targets.
 
-        A random batch of `labeled_rows`, labels and row numbers, joins each batch, with that weight in the
-        loss.
+        Parameters
+        ----------
+        X : Samples
+            All samples.
+        P : Tensor of shape (n_samples, n_classes), or OneHot
+            Targets of all samples.
+        index : Tensor of shape (n_rows,), int64, or None
+            Rows to train on; None trains on all.
+        labeled_rows : tuple of OneHot and Tensor of shape (n_labeled,), default=None
+            Labels of all samples, and the labeled rows. A random batch of these joins each batch.
+        labeled_weight : float, default=1.0
+            Weight of `labeled_rows` in the loss.
+
+        Returns
+        -------
+        Epoch
+            Loss and number of batches.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss is not finite.
         """
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
-        """Return Q of `rows` of `X`, or of all (eq. 1)."""
+        """Predict Q (eq. 1).
+
+        Parameters
+        ----------
+        X : Samples
+            All samples.
+        rows : Tensor of shape (n_rows,), int64, default=None
+            Rows to predict; None predicts all.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_classes)
+            Soft assignments.
+        """
 
     def augmented_assignment(self, X: Any) -> Tensor:
-        """Return Q of a random augmentation of each sample of `X`; rows that it does not show are 0."""
+        """Predict Q of a random augmentation of each sample.
+
+        Parameters
+        ----------
+        X : Samples
+            All samples.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_classes)
+            Soft assignments. A row is 0 if the augmentation does not show its sample: a voxel that was moved
+            out of the volume.
+        """
 
     def set_schedule(self, lr: float, progress: float) -> None:
-        """Set the learning rate of the next epochs, and the progress of the cycle, from 0 to 1."""
+        """Set the learning rate and the progress of the next epochs.
+
+        Parameters
+        ----------
+        lr : float
+            Learning rate.
+        progress : float in [0, 1]
+            Progress of the cycle; 0 in pre-training.
+        """
 
     def get_state(self) -> Any:
-        """Return a copy of all that training changes."""
+        """Return a copy of everything that training changes."""
 
     def set_state(self, state: Any) -> None:
-        """Go back to a state."""
+        """Restore a state.
+
+        Parameters
+        ----------
+        state : object
+            The state, from `get_state`.
+        """
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of Algorithm 1, and those that the paper leaves open.
+    """The settings of Algorithm 1, including those that the paper leaves open.
 
     Attributes
     ----------
@@ -87,24 +154,26 @@ class Settings:
     max_iter : int
         The largest number of iterations.
     tol, n_iter_no_change : float, int
-        The cycle ends when no more than this share of the predicted classes changed, in each of so many
-        iterations in a row.
+        An iteration is calm if at most a share `tol` of the predicted classes change. The cycle ends after
+        `n_iter_no_change` calm iterations in a row.
     labeled_threshold : float
-        Accuracy on the labeled samples to which each iteration trains them.
+        Each iteration trains the labeled samples to this accuracy.
     class_mean : bool
-        Whether that accuracy is the mean over classes, in which a large class cannot hide a small one.
+        Whether that accuracy is the mean of the classes' accuracies, in which small classes count as much as
+        large ones.
     max_labeled_epochs : int
-        Cap of that training, in epochs an iteration.
+        Largest number of epochs of that training in an iteration.
     labeled_weight : float
         Weight of the labeled samples that join each batch of an iteration with their labels; 0 for none.
     balance : float or None
         `min_share` of `balanced_subset`; None trains on all samples.
     min_batches : int
-        Least number of batches an iteration: further subsets are drawn where one gives fewer.
+        Least number of batches an iteration: further subsets are drawn if one gives fewer.
     target_views : int
-        The targets come from the mean of Q and of the predictions for so many augmentations of each sample.
+        Number of augmentations of each sample whose predictions are averaged with Q before targets are
+        computed.
     target : callable
-        Q of all samples to P: `target_distribution`, or what a baseline does in its place.
+        Function that maps Q of all samples to P: `target_distribution`, or that of a baseline.
     """
 
     pretrain_epochs: int
@@ -125,13 +194,13 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """How far Algorithm 1 has come, and in the end what it leaves behind, besides the trained model.
+    """The state of Algorithm 1, and in the end its result, besides the trained model.
 
     Attributes
     ----------
     Q : Tensor of shape (n_samples, n_classes)
-        Soft assignments of all samples, in the end.
-    supervised : Tensor of shape (n_samples,), integer
+        Soft assignments of all samples, at the end.
+    supervised : Tensor of shape (n_samples,), int64
         Class that the model predicted after pre-training.
     n_iter : int
         Iterations done.
@@ -171,19 +240,20 @@ class SSLDEC:
     M : Model
         The model, trained in place.
     X : Samples
-        All samples, L and U: what the model takes.
-    y : Tensor of shape (n_samples,), integer
+        All samples, L and U, as the model takes them.
+    y : Tensor of shape (n_samples,), int64
         Class of each labeled sample, -1 for an unlabeled one.
     n_classes : int
         Number of classes.
     settings : Settings
-        The numbers.
+        The settings.
     generator : torch.Generator, default=None
         CPU generator of the balanced subsets.
     report : callable, default=None
         Called with the outcome so far, after pre-training and each iteration.
     outcome : Outcome, default=None
-        What `report` was called with, to go on from there. `M` and `generator` are as they were then.
+        An earlier state, that `report` was called with, to resume from. `M` and `generator` must be in their
+        states of that time.
 
     Attributes
     ----------
@@ -219,8 +289,8 @@ class SSLDEC:
         Returns
         -------
         Outcome
-            Q, the history, and how the cycle ended. KeyboardInterrupt ends it, with the model as it is then.
-            A cycle that diverges ends with the model after its last iteration.
+            Q, the history, and why the cycle ended. A KeyboardInterrupt ends it with the model as it is at
+            that moment. If it diverges, the model of the previous iteration is restored.
 
         Raises
         ------
@@ -245,7 +315,7 @@ class SSLDEC:
         return outcome
 
     def start(self) -> None:
-        """Pre-train the model, unless that was done before, and predict all samples."""
+        """Pre-train the model, unless it resumes, and predict all samples."""
         is_new = not self.outcome.history
         loss = self.pretrain() if is_new else float("nan")
         self.Q = self.predict()
@@ -255,7 +325,7 @@ class SSLDEC:
         self.keep()
 
     def iterate(self) -> None:
-        """Go once through the loop of Algorithm 1."""
+        """Do one iteration of the loop of Algorithm 1."""
         self.set_schedule()
         P, counted_as = self.targets()
         n_absent = self.stand_in(P, counted_as)
@@ -284,7 +354,23 @@ class SSLDEC:
         return loss
 
     def predict(self, rows: Tensor | None = None) -> Tensor:
-        """Q <- predictions(M, L and U), defined in (1), of all samples or of `rows`."""
+        """Q <- predictions(M, L and U), defined in (1).
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_rows,), int64, default=None
+            Rows to predict; None predicts all.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_classes)
+            Soft assignments.
+
+        Raises
+        ------
+        DivergenceError
+            If they are not finite.
+        """
         Q = self.M.soft_assignment(self.X, rows)
         if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
             raise DivergenceError(
@@ -296,8 +382,8 @@ class SSLDEC:
     def targets(self) -> tuple[Tensor, Tensor]:
         """P <- target_distribution(Q), defined in (2). Return P, and the class that each sample counts as.
 
-        The mean over views of a sample errs less than Q alone. Q is given up: of many voxels, P is large
-        enough.
+        The mean over several views of a sample is more accurate than Q alone. Q is released, because of many
+        voxels it is as large as P.
         """
         Q, self.Q = self.Q, torch.empty(0)
         counted_as = self.predicted.clone()
@@ -310,9 +396,21 @@ class SSLDEC:
         return self.settings.target(Q), counted_as
 
     def stand_in(self, P: Tensor, counted_as: Tensor) -> int:
-        """Let the labeled samples of a class that is predicted nowhere stand in for it, with their labels.
+        """Represent each class that is never predicted by its labeled samples, with their labels.
 
-        Without them the balanced subset would be empty and the cycle idle. Return the number of such classes.
+        Without them the balanced subset would be empty and nothing would be trained.
+
+        Parameters
+        ----------
+        P : Tensor of shape (n_samples, n_classes)
+            Targets. The rows of these labeled samples are changed in place.
+        counted_as : Tensor of shape (n_samples,), int64
+            Class that each sample counts as in the subset; changed in place too.
+
+        Returns
+        -------
+        int
+            Number of classes that are never predicted.
         """
         absent = _absent(counted_as, self.n_classes)
         chosen = torch.isin(self.labels, absent)
@@ -322,7 +420,20 @@ class SSLDEC:
         return len(absent)
 
     def train_towards(self, P: Tensor, counted_as: Tensor) -> tuple[float, int]:
-        """P' <- select balanced subset of P; M <- train_model(P'), for 1 epoch. Return its loss and size."""
+        """P' <- select balanced subset of P; M <- train_model(P'), for 1 epoch.
+
+        Parameters
+        ----------
+        P : Tensor of shape (n_samples, n_classes)
+            Targets.
+        counted_as : Tensor of shape (n_samples,), int64
+            Class that each sample counts as in the subset.
+
+        Returns
+        -------
+        tuple of float and int
+            Loss of the last epoch, and size of its subset.
+        """
         settings = self.settings
         labeled_rows = (self.Y, self.L) if settings.labeled_weight > 0 else None
         n_batches, loss, subset = 0, float("nan"), None
@@ -349,17 +460,17 @@ class SSLDEC:
         """Until end condition is met: little changes, or `max_iter` iterations are done."""
         return self.outcome.n_iter >= self.settings.max_iter or self.is_calm()
 
-    # What they are made of --------------------------------------------------------------------------------
+    # The steps within ---------------------------------------------------------------------------------------
 
     def set_schedule(self) -> None:
-        """Set learning rate and progress of the next iteration."""
+        """Set the learning rate and the progress of the next iteration."""
         n_iter, max_iter = self.outcome.n_iter, self.settings.max_iter
         self.M.set_schedule(
             _linear(self.settings.lr, n_iter, max_iter), progress=_linear((0.0, 1.0), n_iter, max_iter)
         )
 
     def update(self) -> int:
-        """Predict all samples anew, and return for how many the predicted class changed."""
+        """Predict all samples again, and return the number of changed classes."""
         self.Q = self.predict()
         before, self.predicted = self.predicted, hard_assignment(self.Q)
         n_changed = int((self.predicted != before).sum())
@@ -369,7 +480,7 @@ class SSLDEC:
         return n_changed
 
     def is_calm(self) -> bool:
-        """Tell whether the predictions have hardly changed for long enough."""
+        """Return whether enough calm iterations have passed."""
         return self.outcome.n_calm >= self.settings.n_iter_no_change
 
     def reachable_threshold(self) -> float:
@@ -388,16 +499,35 @@ class SSLDEC:
         return threshold
 
     def accuracy(self, Q: Tensor) -> float:
-        """Return the accuracy of soft assignments of the labeled samples."""
+        """Return the accuracy on the labeled samples.
+
+        Parameters
+        ----------
+        Q : Tensor of shape (n_labeled, n_classes)
+            Their soft assignments.
+
+        Returns
+        -------
+        float
+            Share of correct predictions, or the mean of the classes' shares.
+        """
         correct = (Q.argmax(1) == self.labels).float()
         if self.settings.class_mean:
             correct = torch.bincount(self.labels, correct) / torch.bincount(self.labels)
         return correct.mean().item()
 
-    # What is kept of it -----------------------------------------------------------------------------------
+    # Records ------------------------------------------------------------------------------------------------
 
     def record_supervised(self, loss: float, n_epochs: int) -> None:
-        """Record the state after pre-training, as iteration 0."""
+        """Record the state after pre-training, as iteration 0.
+
+        Parameters
+        ----------
+        loss : float
+            Loss of the last epoch.
+        n_epochs : int
+            Number of epochs.
+        """
         self.outcome.supervised = hard_assignment(self.Q)
         self.record(
             loss=loss,
@@ -409,19 +539,31 @@ class SSLDEC:
         )
 
     def record(self, **values: Any) -> None:
-        """Add a record to the history."""
+        """Add a record to the history.
+
+        Parameters
+        ----------
+        **values : float or int
+            The values of the record, besides the iteration and its seconds.
+        """
         before, self._last_time = self._last_time, time.perf_counter()
         seconds = self._last_time - before
         self.outcome.history.append({"iteration": self.outcome.n_iter, **values, "seconds": seconds})
 
     def keep(self) -> None:
-        """Keep the model's state, to return to if the next iteration diverges, and report."""
+        """Keep the model's state, to restore if the next iteration diverges, and report."""
         self._last_state = self.M.get_state()
         if self.report is not None:
             self.report(self.outcome)
 
     def end_early(self, termination_condition: str) -> None:
-        """End with the model as it is now."""
+        """End with the model as it is now.
+
+        Parameters
+        ----------
+        termination_condition : str
+            "interrupted" or "diverged".
+        """
         self.outcome.termination_condition = termination_condition
         self.Q = self.outcome.Q = self.predict()
         if not self.outcome.history:
@@ -429,7 +571,7 @@ class SSLDEC:
 
 
 def _linear(ends: tuple[float, float], step: int, n_steps: int) -> float:
-    """Return the value at a step on the line from the first step to the last."""
+    """Interpolate linearly between the values at the first and the last step."""
     return ends[0] + (ends[1] - ends[0]) * step / max(n_steps - 1, 1)
 
 

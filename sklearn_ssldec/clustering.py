@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# So many rows are computed at a time where there may be many millions, of voxels.
+# Rows that are computed at a time. A matrix of voxels may have many millions.
 MANY_ROWS = 2**16
 
 
@@ -36,7 +36,7 @@ def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: in
     Returns
     -------
     Tensor of shape (..., n_clusters, ...)
-        log q, finite however far the embedding lies from every centroid, with clusters along `axis`.
+        Log q, with clusters along `axis`; finite at any distance from the centroids.
 
     Examples
     --------
@@ -132,12 +132,12 @@ def hard_assignment(q: Tensor) -> Tensor:
 
 
 class OneHot:
-    """Labels as targets, made where they are asked for: no matrix of all of them.
+    """Labels as one-hot targets, which are made only for the rows that are indexed.
 
     Parameters
     ----------
-    y : Tensor of shape (n_samples,), integer
-        Class of each sample, negative where there is none.
+    y : Tensor of shape (n_samples,), int64
+        Class of each sample, negative if it is unlabeled.
     n_classes : int
         Number of classes.
 
@@ -154,16 +154,27 @@ class OneHot:
 
     @property
     def device(self) -> torch.device:
-        """Where the labels are."""
+        """Device of the labels."""
         return self.y.device
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Return the targets of `rows`; those of unlabeled samples mean nothing."""
+        """Return the targets of `rows`; those of unlabeled samples are meaningless."""
         classes = torch.arange(self.n_classes, device=self.device)
         return (self.y[rows].clamp_min(0)[..., None] == classes).float()
 
     def known(self, rows: Tensor) -> Tensor:
-        """Tell which of `rows` are labeled."""
+        """Return which rows are labeled.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_rows,), int64
+            The rows.
+
+        Returns
+        -------
+        Tensor of shape (n_rows,), bool
+            True for a labeled row.
+        """
         return self.y[rows] >= 0
 
 
@@ -183,7 +194,7 @@ def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: 
     log_q : Tensor of the shape of `p`
         Logarithm of the soft assignments.
     weight : Tensor of the shape of `p` without `axis`, default=None
-        Weight of each sample, or voxel, in the average; None weighs all alike. The average of nothing is 0.
+        Weight of each sample, or voxel, in the average; None gives all the same. If all are 0, the result is 0.
     axis : int, default=-1
         Axis of the clusters.
 
@@ -214,11 +225,11 @@ def balanced_subset(
 ) -> Tensor:
     """Draw the same number of samples of each predicted class (Algorithm 1, "balanced subset of P").
 
-    That number is the size of the smallest class, so that with ``min_share=0``, the paper's rule, a
-    class that is predicted for one sample leaves one sample a class, and a class that is predicted
-    nowhere leaves none at all. With ``min_share > 0`` every class brings at least that share of
-    ``n_samples / n_classes``: a class with fewer samples has them repeated, equally often, and a class
-    with none brings none.
+    That number is the size of the smallest class. With ``min_share=0``, the paper's rule, a class that
+    is predicted once therefore leaves one sample a class, and a class that is never predicted leaves an
+    empty subset. With ``min_share > 0`` every class has at least that share of
+    ``n_samples / n_classes`` in the subset: the samples of a smaller class are repeated, equally often.
+    A class without samples has none in the subset.
 
     Parameters
     ----------
@@ -227,9 +238,9 @@ def balanced_subset(
     n_classes : int
         Number of classes.
     min_share : float in [0, 1], default=0.0
-        The least number of samples a class, as a share of ``n_samples / n_classes``.
+        Least number of samples a class, as a share of ``n_samples / n_classes``.
     generator : torch.Generator, default=None
-        CPU generator of the draw; None is torch's global one.
+        CPU generator of the draw; None is torch's global generator.
 
     Returns
     -------
@@ -267,11 +278,11 @@ class ClusteringLayer(nn.Module):
     alpha : float, default=1.0
         Degrees of freedom of Student's t kernel, > 0. The paper has 1 in every experiment.
     axis : int, default=-1
-        Axis of the embedding's features: -1 or 1 for one embedding a sample, 1 for one a voxel.
+        Axis of the embedding's features: -1 or 1 for one embedding a sample, 1 for one embedding a voxel.
     spread : float, default=None
-        The centroids start at so many times the unit vectors, equally far from each other, if there are as
-        many features as clusters. None is Glorot's initialisation, the authors', by which two may start close
-        together, and stay so.
+        Scale of the initial centroids, which are unit vectors times this value and thus equally far from each
+        other. Needs at least as many features as clusters; with fewer, and if it is None, the centroids have
+        Glorot's initialisation as in the authors' code, with which two may start close together and stay so.
 
     Attributes
     ----------
@@ -315,10 +326,21 @@ class ClusteringLayer(nn.Module):
             self.centers.data.mul_(spread)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return log q of the embeddings `z` (eq. 1)."""
+        """Return log q of embeddings (eq. 1).
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., n_features, ...)
+            Embeddings, with the features along `axis`.
+
+        Returns
+        -------
+        Tensor of shape (..., n_clusters, ...)
+            Log q, with the clusters along `axis`.
+        """
         return log_soft_assignment(z, self.centers, self.alpha, self.axis)
 
     def extra_repr(self) -> str:
-        """Show the sizes and alpha in the printed network."""
+        """Return the sizes and alpha for the printed network."""
         n_clusters, n_features = self.centers.shape
         return f"{n_clusters}, {n_features}, alpha={self.alpha}, axis={self.axis}"

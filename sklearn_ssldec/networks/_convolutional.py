@@ -1,4 +1,4 @@
-"""What the networks for voxels share: their parameters' checks, their layers and their memory layout."""
+"""The base of the networks for voxels: checks of parameters, layers and memory layout."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class VoxelwiseNetwork(nn.Module):
     ) -> tuple[nn.Module, nn.Module, nn.Module]:
         """Return a convolution with batch normalisation and PReLU.
 
-        Kernels are initialised as Keras, the authors' library, does; PReLU as its inventors and torch do, at
-        0.25. Keras' 0 would leave the half of the embedding's space that a centroid starts in out of reach.
+        Kernels are initialised as in Keras, the authors' library, and PReLU with 0.25 as in its paper and in
+        torch. With Keras' 0, embeddings could not reach the half of the space in which a centroid may start.
         """
         kind = nn.Conv3d if self.n_dims == 3 else nn.Conv2d
         convolution = kind(channels, n_filters, size, stride=stride, padding=padding)
@@ -60,7 +60,7 @@ class VoxelwiseNetwork(nn.Module):
         return (nn.Dropout3d if self.n_dims == 3 else nn.Dropout2d)(share)
 
     def _use_fast_layout(self) -> None:
-        # That of oneDNN: a step takes a twentieth less time, and so does a prediction.
+        # The layout of oneDNN: a step takes a twentieth less time, and so does a prediction.
         layout = torch.channels_last_3d if self.n_dims == 3 else torch.channels_last
         self.to(memory_format=layout)  # type: ignore[call-overload]
 

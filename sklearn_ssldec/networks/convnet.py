@@ -14,8 +14,8 @@ class ConvNet(nn.Module):
 
     Three blocks of 3x3 'same' convolutions, each block followed by a 2x2 max-pooling, then two dense layers.
     Every convolution and dense layer is followed by batch normalisation and ELU, every convolution by dropout
-    (the last of a block after the pooling). A pooling that would leave fewer than 2 pixels a side is left
-    out, as with 8x8 images the third.
+    (in the last one of a block after the pooling). A pooling that would leave fewer than 2 pixels a side is
+    omitted: of 8x8 images the third one.
 
     Parameters
     ----------
@@ -26,16 +26,16 @@ class ConvNet(nn.Module):
     width : float, default=1.0
         Multiplies the number of filters of every convolution; 1 is the paper's network.
     convs_per_block : int in {1, 2, 3}, default=3
-        The last so many convolutions of each block are kept; 3 is the paper's network.
+        Number of convolutions in each block, the last of figure 2's three; 3 is the paper's network.
     dense_units : int, default=128
         Size of the first dense layer.
     dropout : float, default=0.25
-        Share of activations left out in training. Narrow networks want less than the paper's.
+        Share of activations left out in training. Narrow networks need less than the paper's.
 
     Raises
     ------
     ValueError
-        If the images have fewer than 4 pixels a side, `input_shape` is not that of an image, or another
+        If the images have fewer than 4 pixels a side, `input_shape` is not the shape of an image, or another
         parameter is out of its range.
 
     Examples
@@ -88,7 +88,18 @@ class ConvNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embeddings of the batch `x`."""
+        """Return the embeddings of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_channels, height, width)
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+            Embeddings.
+        """
         return self.dense(self.flatten(self.features(x)))
 
 

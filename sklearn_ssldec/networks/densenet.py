@@ -1,4 +1,4 @@
-"""The network of the segmentation experiments (figure 3), and its sibling for two dimensions."""
+"""The network of the segmentation experiments (figure 3), in three dimensions and in two."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from sklearn_ssldec.networks._convolutional import VoxelwiseNetwork, crop
 
-# Filters of figure 3's three blocks of convolutions, and of the dense layers on top of them.
+# Filters of figure 3's three blocks of convolutions, and of the dense layers after them.
 BLOCKS = (25, 50, 75)
 CONVS_PER_BLOCK = 3
 DENSE = (400, 200, 150)
 
 
 class _DenseNet(VoxelwiseNetwork):
-    """Three blocks of valid convolutions whose outputs meet in voxel-wise dense layers."""
+    """Three blocks of valid convolutions, whose outputs are the input of voxel-wise dense layers."""
 
     def __init__(
         self,
@@ -43,7 +43,18 @@ class _DenseNet(VoxelwiseNetwork):
         self._use_fast_layout()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embeddings of the patches `x`, smaller by 9 voxels on each side."""
+        r"""Return the embeddings of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_channels, \*spatial)
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes, \*spatial)
+            Embeddings, smaller by 9 voxels on each side.
+        """
         outputs: list[Tensor] = []
         for block in self.blocks:
             outputs.append(block(outputs[-1] if outputs else x))
@@ -55,9 +66,9 @@ class DenseNet3D(_DenseNet):
     """Figure 3's network: three blocks of three valid 3x3x3 convolutions, whose outputs are concatenated.
 
     Each convolution is followed by batch normalisation and PReLU. The outputs of the three blocks (25, 50 and
-    75 filters), cropped to the smallest, meet in voxel-wise dense layers of 400, 200 and 150 units, with
-    dropout, and a last one of `n_classes`. A patch of 27x27x27 voxels gives embeddings of 9x9x9. PReLU has a
-    weight a channel, where the authors' code has one a voxel: so patches of any size fit.
+    75 filters), cropped to the smallest, are the input of voxel-wise dense layers of 400, 200 and 150 units
+    with dropout, and a last one of `n_classes`. A patch of 27x27x27 voxels gives embeddings of 9x9x9. PReLU
+    has one weight a channel, so patches of any size fit; the authors' code has one a voxel.
 
     Parameters
     ----------
@@ -68,12 +79,12 @@ class DenseNet3D(_DenseNet):
     width : float, default=1.0
         Multiplies the number of filters of every layer but the last; 1 is the paper's network.
     dropout : float, default=0.25
-        Share of channels left out in training, behind the dense layers. Narrow networks want less.
+        Share of channels left out in training, after the dense layers. Narrow networks need less.
 
     Raises
     ------
     ValueError
-        If `input_shape` has not four entries, or another parameter is out of its range.
+        If `input_shape` does not have four entries, or another parameter is out of its range.
 
     Examples
     --------
@@ -88,7 +99,7 @@ class DenseNet3D(_DenseNet):
 
 
 class DenseNet2D(_DenseNet):
-    """The sibling of :class:`DenseNet3D` for images: the same layers in two dimensions.
+    """The layers of :class:`DenseNet3D` in two dimensions, for images.
 
     Parameters
     ----------
@@ -99,12 +110,12 @@ class DenseNet2D(_DenseNet):
     width : float, default=1.0
         Multiplies the number of filters of every layer but the last.
     dropout : float, default=0.25
-        Share of channels left out in training, behind the dense layers.
+        Share of channels left out in training, after the dense layers.
 
     Raises
     ------
     ValueError
-        If `input_shape` has not three entries, or another parameter is out of its range.
+        If `input_shape` does not have three entries, or another parameter is out of its range.
 
     Examples
     --------

@@ -28,7 +28,18 @@ class EmbeddingNetwork(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return log q of the batch `x`; the head computes in float32."""
+        r"""Return log q of a batch; the head computes in float32.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes) or (n, n_classes, \*spatial)
+            Log q, or the log-probabilities of a baseline.
+        """
         z = self.embedding(x)
         if z.dtype is not torch.bfloat16:
             return self.head(z)
@@ -49,18 +60,18 @@ def build_network(
     Parameters
     ----------
     module : Module class, Module instance or callable
-        What maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
+        The network that maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
         ``input_shape`` and ``n_classes`` if it takes them; an instance is copied.
     kwargs : dict
         The parameters ``module__*``.
     sample : Tensor of shape (2, ...)
-        Two samples, by which the size of the embedding is found.
+        Two samples, which show the size of the embedding.
     n_classes : int
         Number of classes.
     head : callable
         ``head(n_features, n_classes)`` returns the head.
     voxelwise : bool, default=False
-        Whether each voxel of a sample has an embedding, not the whole.
+        Whether each voxel of a sample has an embedding, instead of each sample.
 
     Raises
     ------
@@ -104,6 +115,6 @@ def build_network(
         if hasattr(module, "__qualname__")
         else repr(type(module))
     )
-    # By which persistence rebuilds it.
+    # From this, persistence rebuilds it.
     vars(network)["recipe"] = {"module": made_of, "kwargs": kwargs, "shape": tuple(sample.shape[1:])}
     return network

@@ -51,5 +51,16 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embeddings of the batch `x`."""
+        """Return the embeddings of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n, embedding_size)
+            Embeddings.
+        """
         return self.layers(x)

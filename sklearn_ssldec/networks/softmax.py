@@ -1,4 +1,4 @@
-"""The softmax layer, which the baselines have in place of the clustering layer."""
+"""The softmax layer, with which the baselines replace the clustering layer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class SoftmaxHead(nn.Module):
-    """Dense layer and log-softmax: what the paper's figure 1a has where SSLDEC has the clustering layer.
+    """Dense layer and log-softmax, the paper's figure 1a, in place of the clustering layer.
 
-    It works on embeddings of samples, and of voxels, whose features stand along the second axis too.
+    It works on embeddings of samples and of voxels, both with the features along the second axis.
 
     Parameters
     ----------
@@ -18,8 +18,8 @@ class SoftmaxHead(nn.Module):
     n_classes : int
         Number of classes.
     spread : float, default=None
-        The weights start at so many times the unit vectors, the biases at 0, if `n_features` is at least
-        `n_classes`. None is torch's random initialisation.
+        Scale of the initial weights, which are unit vectors times this value; biases are 0. Needs at least as
+        many features as classes; with fewer, and if it is None, the initialisation is torch's.
     """
 
     def __init__(self, n_features: int, n_classes: int, spread: float | None = None) -> None:
@@ -32,5 +32,16 @@ class SoftmaxHead(nn.Module):
             nn.init.zeros_(self.dense.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return the logarithm of the class probabilities of the embeddings `z`."""
+        r"""Return the logarithm of the class probabilities of embeddings.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, n_features, \*spatial)
+            Embeddings.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes, \*spatial)
+            Log-probabilities.
+        """
         return torch.log_softmax(self.dense(z.movedim(1, -1)), dim=-1).movedim(-1, 1)

@@ -15,7 +15,7 @@ FILTERS = 32
 
 
 class _UNet(VoxelwiseNetwork):
-    """Two convolutions on each level, down to half the resolution again and again, and back up."""
+    """Two convolutions on each level, on the way down to lower resolutions and on the way back up."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class _UNet(VoxelwiseNetwork):
 
     @property
     def stride(self) -> int:
-        """How many voxels of the input, along an axis, are one on the coarsest level."""
+        """Number of input voxels, along an axis, that are one voxel on the coarsest level."""
         return int(2 ** len(self.halvings))
 
     @property
     def context(self) -> int:
-        """How many voxels around a box, on each side, have a say in the embeddings in it.
+        """Number of voxels on each side of a box that influence the embeddings in it, rounded up to `stride`.
 
-        A multiple of `stride`: predicted with so much around it, a box that starts at a multiple of `stride`
-        has the embeddings that it has in the whole volume.
+        With this margin, a box that starts at a multiple of `stride` has the same embeddings as in the whole
+        volume.
         """
         # Two convolutions of size 3 on the way down, and two on the way up but for the coarsest level.
         reach = 2 * self.stride + sum(4 * 2**level for level in range(len(self.halvings)))
@@ -57,7 +57,18 @@ class _UNet(VoxelwiseNetwork):
         return -(-reach // self.stride) * self.stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embeddings of the patches `x`, of the same spatial shape."""
+        r"""Return the embeddings of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_channels, \*spatial)
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes, \*spatial)
+            Embeddings, of the same spatial shape.
+        """
         size = x.shape[2:]
         missing = [-n % self.stride for n in size]
         if any(missing):
@@ -81,12 +92,12 @@ class _UNet(VoxelwiseNetwork):
 class UNet3D(_UNet):
     """U-Net [1]_ for volumes, with the units and the embedding of figure 3's network.
 
-    On each of `n_levels` levels there are two 3x3x3 convolutions on the way down, and two on the way up,
-    which also see what was there on the way down. From a level to the next, a convolution halves the
-    resolution, and filters are twice as many: 32, 64 and 128 at `width` 1. Each convolution is followed by
-    batch normalisation and PReLU, and the last one, 1x1x1, makes embeddings of `n_classes` features. Borders
-    are padded, so that a patch of any size has as many embeddings as voxels. Figure 3's network sees 19
-    voxels, along an axis, for one; this one sees 44, with a fraction of the multiplications.
+    Each of `n_levels` levels has two 3x3x3 convolutions on the way down and two on the way up, whose input
+    includes the output of the way down. Between levels, a convolution halves the resolution, and the number
+    of filters doubles: 32, 64 and 128 at `width` 1. Each convolution is followed by batch normalisation and
+    PReLU. The last one, 1x1x1, makes embeddings of `n_classes` features. Borders are padded, so that a patch
+    of any size has as many embeddings as voxels. An embedding depends on 44 voxels along an axis (19 in
+    figure 3's network), with a fraction of the multiplications.
 
     Parameters
     ----------
@@ -97,14 +108,14 @@ class UNet3D(_UNet):
     width : float, default=1.0
         Multiplies the number of filters of every layer but the last.
     n_levels : int, default=3
-        Number of resolutions. One more doubles what is seen around a voxel.
+        Number of resolutions. Another level doubles the number of voxels that are seen along an axis.
     dropout : float, default=0.1
         Share of channels left out in training, before the last layer.
 
     Raises
     ------
     ValueError
-        If `input_shape` has not four entries, or another parameter is out of its range.
+        If `input_shape` does not have four entries, or another parameter is out of its range.
 
     References
     ----------
@@ -123,7 +134,7 @@ class UNet3D(_UNet):
 
 
 class UNet2D(_UNet):
-    """The sibling of :class:`UNet3D` for images: the same layers in two dimensions.
+    """The layers of :class:`UNet3D` in two dimensions, for images.
 
     Parameters
     ----------
@@ -134,14 +145,14 @@ class UNet2D(_UNet):
     width : float, default=1.0
         Multiplies the number of filters of every layer but the last.
     n_levels : int, default=3
-        Number of resolutions. One more doubles what is seen around a pixel.
+        Number of resolutions. Another level doubles the number of pixels that are seen along an axis.
     dropout : float, default=0.1
         Share of channels left out in training, before the last layer.
 
     Raises
     ------
     ValueError
-        If `input_shape` has not three entries, or another parameter is out of its range.
+        If `input_shape` does not have three entries, or another parameter is out of its range.
 
     Examples
     --------
