@@ -194,7 +194,7 @@ def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: 
     log_q : Tensor of the shape of `p`
         Logarithm of the soft assignments.
     weight : Tensor of the shape of `p` without `axis`, default=None
-        Weight of each sample, or voxel, in the average; None gives all the same. If all are 0, the result is 0.
+        Weight of each sample, or voxel, in the average; None gives all the same. If all are 0, it returns 0.
     axis : int, default=-1
         Axis of the clusters.
 
