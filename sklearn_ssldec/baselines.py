@@ -1,7 +1,7 @@
-"""What the paper compares SSLDEC with: the same networks, trained by the same loop, without its ideas.
+"""The methods that the paper compares with, on the same networks and in the same training loop.
 
-Each has a dense layer with softmax in place of the clustering layer, and other targets. A baseline is a
-`Method`, and a class whose signature lists the parameters that the method has.
+Each has a dense layer with softmax instead of the clustering layer, and other targets. A baseline is a
+`Method` and a class whose signature lists the parameters of the method.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from sklearn_ssldec._training.voxel_net import VoxelNet
 class SupervisedClassifier(BaseClassifier):
     r"""The network with a softmax, trained on the labeled samples only.
 
-    `SSLDECClassifier` with ``max_iter=0`` is the supervised model with the clustering layer; this one is the
-    ordinary network.
+    `SSLDECClassifier` with ``max_iter=0`` is supervised training with the clustering layer instead.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ class SupervisedClassifier(BaseClassifier):
 class PseudoLabelClassifier(BaseClassifier):
     r"""Pseudo-labeling (Lee, 2013): the predicted classes are the targets of the next iteration.
 
-    The paper's "pseudo model": its network and its loop, without the clustering layer and without the target
+    This is the paper's "pseudo model": the same network and loop, without the clustering layer and the target
     distribution.
 
     Parameters
@@ -373,9 +372,9 @@ class PiModelClassifier(BaseClassifier):
 class TemporalEnsemblingClassifier(BaseClassifier):
     r"""Temporal ensembling (Laine and Aila, 2016): predictions should agree with their running average.
 
-    As the Pi model, but the second prediction is the average over all iterations so far, with a momentum of
-    0.6, corrected for its start (section 2.2 there). That of an iteration is made for all samples at once, in
-    eval mode; the original collects it from the training batches.
+    This is the Pi model with another second prediction: the average over all iterations so far, with a
+    momentum of 0.6, corrected for its start (section 2.2 there). An iteration predicts all samples at once,
+    in eval mode; the original collects the predictions from the training batches.
 
     Parameters
     ----------
@@ -486,8 +485,8 @@ class TemporalEnsemblingClassifier(BaseClassifier):
 class PseudoLabelSegmenter(BaseSegmenter):
     r"""Pseudo-labeling of voxels: the predicted labels are the targets of the next iteration.
 
-    The "pseudo-labeling" of the paper's figures 9 to 11: its network and its loop, without the clustering
-    layer and without the target distribution.
+    This is the "pseudo-labeling" of the paper's figures 9 to 11: the same network and loop, without the
+    clustering layer and the target distribution.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Saving fitted estimators in files that hold data only, and loading them: no pickle, no code.
+"""Save and load fitted estimators in files that contain data only: no pickle, no code.
 
-A file is one in the safetensors format, with the weights and arrays under legible names and all else as JSON
-in its header. docs/persistence.md says what is written, and what the checks hold off.
+A file has the safetensors format, with weights and arrays under legible names, and everything else as JSON in
+its header. docs/explanation/file_format.md explains the format and the checks.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
         baselines.PseudoLabelSegmenter,
     )
 }
-PACKAGES = ("torch", "scikit-learn", "skorch", "numpy")  # whose versions a file names
+PACKAGES = ("torch", "scikit-learn", "skorch", "numpy")  # a file records their versions
 
 
 def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
-    """Write a fitted estimator to a file from which `load` makes an equal one.
+    """Write a fitted estimator to a file, from which `load` restores it.
 
-    The file appears under its name when it is complete: whatever happens, an older one there stays whole.
+    The file gets its name only when it is complete, so an older file is never left damaged.
 
     Parameters
     ----------
@@ -58,24 +58,23 @@ def save(estimator: BaseSSLDEC, path: str | os.PathLike[str]) -> None:
     path : str or path-like
         The file, by convention ``*.safetensors``.
 
-    Warns
-    -----
-    UserWarning
-        If parameters or attributes have no form in a file, such as functions and callbacks; it names them.
-        A `module` that is not of this library has none either, but goes without the warning: `load` asks for
-        it.
-
     Raises
     ------
     TypeError
-        If it is not an estimator of this library, but a pipeline or a subclass, say, or if its network keeps
-        state that is not a tensor.
+        If it is not an estimator of this library, but for example a pipeline or a subclass, or if its network
+        has state that is not a tensor.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 
+    Warns
+    -----
+    UserWarning
+        If parameters or attributes, such as functions and callbacks, cannot be written; it names them. There
+        is no warning for a `module` that is not from this library, because `load` asks for it.
+
     See Also
     --------
-    load : The way back, with an example.
+    load : Restores the estimator; has an example.
     """
     known = ESTIMATORS.get(type(estimator).__name__)
     if known is not type(estimator):
@@ -120,11 +119,11 @@ def load(
     device: str | torch.device | None = None,
     **parameters: Any,
 ) -> BaseSSLDEC:
-    """Make the estimator that `save` wrote to a file.
+    """Restore the estimator that `save` wrote to a file.
 
-    It predicts, to the bit, what the saved one did on the same kind of device, and has the same fitted
-    attributes. What only training needs (the optimizer's moments) is not in the file; `fit` starts afresh.
-    Loading runs no code from the file, whatever it holds.
+    Its predictions are the same bit by bit on the same kind of device, and so are its fitted attributes. The
+    state of the optimizer is not in the file; `fit` starts anew. Loading runs no code from the file, whatever
+    it contains.
 
     Parameters
     ----------
@@ -132,28 +131,28 @@ def load(
         The file.
     module : Module class, Module instance, callable or import path, default=None
         The estimator's `module`, needed if it was not "auto" or a network of this library. An import path
-        such as ``"mypackage.networks.Net"`` is imported: nothing that the file says is.
+        such as ``"mypackage.networks.Net"`` is imported. No name in the file is ever imported.
     device : str or torch.device, default=None
-        Where the networks go, and the parameter `device` of the estimator. None is the device that they were
-        on; if this machine lacks it, the CPU.
-    **parameters
-        Further parameters of the estimator, in place of the file's; those that the file could not hold.
+        Device of the networks, and the estimator's parameter `device`. None is the device on which they were
+        trained, or the CPU if this machine does not have it.
+    **parameters : dict
+        Further parameters of the estimator, which replace those in the file, or could not be written.
 
     Returns
     -------
-    SSLDECClassifier or one of the baselines
+    SSLDECClassifier, SSLDECSegmenter or one of the baselines
         The fitted estimator.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, has a newer format, was not written by `save`, or does not fit `module`.
 
     Warns
     -----
     UserWarning
         If the file was written with another major version of torch, scikit-learn, skorch or numpy, if a
-        parameter that it could not hold is not passed again, or if the device is not there.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, of a newer format or none of ours, or does not fit `module`.
+        parameter that could not be written is not passed, or if the device does not exist.
 
     Examples
     --------
@@ -179,7 +178,7 @@ def load(
     notes: list[str] = []
     try:
         estimator = _decode(*unseal(data), given, notes)
-    except Exception as error:  # a file may be wrong in more ways than one can list
+    except Exception as error:  # there are more ways to damage a file than one can list
         reason = f"{error} is missing in it, or not known here" if isinstance(error, KeyError) else error
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     for note in notes:
@@ -188,7 +187,7 @@ def load(
 
 
 def _encode_all(values: dict[str, Any], encoder: Encoder, prefix: str) -> tuple[dict[str, Any], list[str]]:
-    """Return values as JSON, and the names of those that have no form in it."""
+    """Return values as JSON, and the names of those that cannot be written."""
     nodes, left_out = {}, []
     for name, value in values.items():
         try:
@@ -199,7 +198,7 @@ def _encode_all(values: dict[str, Any], encoder: Encoder, prefix: str) -> tuple[
 
 
 def _net_options(net_class: type[SSLDECNet]) -> set[str]:
-    """Return the parameters of a net that a file holds: its own, and those of skorch's that it reads."""
+    """Return the names of the net's parameters that a file contains: its own, and some of skorch's."""
     of_skorch = {"module", "args", "kwargs", "criterion", "train_split", "iterator_train", "generator"}
     classes = [c for c in net_class.__mro__ if issubclass(c, SSLDECNet)]
     own = {name for c in classes for name in inspect.signature(c).parameters}
@@ -215,7 +214,7 @@ def _encode_net(net: SSLDECNet, encoder: Encoder, name: str) -> dict[str, Any]:
             )
         encoder.encode(value, f"{name}.state.{key}")
     kwargs, left_out = _encode_all(network.recipe["kwargs"], encoder, f"{name}.kwargs")
-    # An augmentation that cannot be written is left out: only training asks for it.
+    # An augmentation that cannot be written is left out: only training needs it.
     options, _ = _encode_all(
         {key: getattr(net, key) for key in sorted(_net_options(type(net)))}, encoder, f"{name}.options"
     )
@@ -233,13 +232,13 @@ def _encode_net(net: SSLDECNet, encoder: Encoder, name: str) -> dict[str, Any]:
 def _decode(
     content: dict[str, Any], tensors: dict[str, Tensor], given: dict[str, Any], notes: list[str]
 ) -> BaseSSLDEC:
-    """Return the estimator, and add to the notes what its user should know."""
+    """Return the estimator, and add warnings for its user to the notes."""
     decoder = Decoder(tensors)
     notes += _version_notes(content["versions"])
     estimator = ESTIMATORS[content["estimator"]](**{**decoder.decode(content["parameters"]), **given})
     estimator._validate_params()
     for name, node in content["attributes"].items():
-        # Nothing that a file says hides a method.
+        # An attribute from a file must not hide a method.
         if not name.isidentifier() or name.startswith("__") or hasattr(estimator, name):
             raise ValueError(f"it has an attribute {name!r}")
         setattr(estimator, name, decoder.decode(node))
@@ -291,7 +290,7 @@ def _rebuild(
             f"it could not hold {', '.join(f'module__{name}' for name in absent)}; pass it again"
         )
     kwargs = {**{name: decoder.decode(node) for name, node in spec["kwargs"].items()}, **passed}
-    # This library's networks are built without memory: a file may name sizes that it has no weights for.
+    # This library's networks are built without memory: a file may claim sizes for which it has no weights.
     device = "meta" if module in NETWORKS.values() else "cpu"
     with seeded(0, torch.device("cpu")), torch.device(device):
         sample = torch.zeros(2, *spec["shape"])
@@ -326,7 +325,7 @@ def _device(recorded: str, given: dict[str, Any], notes: list[str]) -> torch.dev
     device = torch.device(recorded)
     try:
         available = torch.zeros(1, device=device).cpu().device.type == "cpu"
-    except (RuntimeError, AssertionError):  # one for a device that is not there, one for a build without it
+    except (RuntimeError, AssertionError):  # for an absent device, or for a torch built without it
         available = False
     if available:
         return device
@@ -344,7 +343,7 @@ def _version_notes(theirs: dict[str, str]) -> list[str]:
 
 
 def _imported(path: str) -> Any:
-    """Return what the caller names as "package.module.Name"."""
+    """Import an object that the caller names as "package.module.Name"."""
     package, _, name = path.rpartition(".")
     if not package:
         raise ValueError(f"module must be an import path such as 'mypackage.networks.Net', got {path!r}.")

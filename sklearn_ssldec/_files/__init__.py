@@ -1,1 +1,1 @@
-"""Files without pickle: the container, and the values that may be in it."""
+"""Files without pickle: their container, and the encoding of values."""

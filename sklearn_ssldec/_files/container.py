@@ -1,4 +1,4 @@
-"""The file: JSON and tensors in one safetensors file, with a format number and a checksum over every byte."""
+"""The container: JSON and tensors in a safetensors file, with a format number and a checksum of all bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 FORMAT = 1
-# The key of the header under which the JSON lies, and how that begins in the file, up to the checksum.
+# The key of the JSON in the header, and the bytes with which the JSON begins, up to the checksum.
 HEADER_KEY = "sklearn_ssldec"
 BEFORE_CHECKSUM = b'"{\\"sha256\\":\\"'
 CHECKSUM_LENGTH = 64
@@ -22,14 +22,14 @@ NO_CHECKSUM = "0" * CHECKSUM_LENGTH
 def seal(content: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     """Return the bytes of a file.
 
-    The same content makes the same bytes.
+    The same content gives the same bytes.
 
     Parameters
     ----------
     content : dict
-        What JSON can hold.
+        Values that JSON can represent.
     tensors : dict of str to Tensor
-        Tensors on the CPU, contiguous, that share no memory.
+        Contiguous tensors on the CPU that share no memory.
     """
     head = {"sha256": NO_CHECKSUM, "format": FORMAT}
     text = json.dumps({**head, **content}, allow_nan=False, separators=(",", ":"))
@@ -39,9 +39,9 @@ def seal(content: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
 
 
 def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what the bytes of a file hold: the content and the tensors.
+    """Return the content and the tensors of a file.
 
-    The checksum tells accidents. It is no signature: whoever means to forge a file can compute it.
+    The checksum detects accidental damage. It is not a signature: anyone who forges a file can compute it.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises
     ------
     ValueError
-        If it is cut short or damaged, of a newer format, or none of ours.
+        If the file is cut short or damaged, has a newer format, or was not written by this library.
     """
     end = 8 + int.from_bytes(data[:8], "little")
     if len(data) < 8 or end > len(data):
@@ -72,14 +72,14 @@ def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def write(data: bytes, path: str | os.PathLike[str]) -> None:
-    """Write a file, which appears under its name when it is complete and on the disk.
+    """Write a file, which gets its name only when it is complete and on the disk.
 
     Parameters
     ----------
     data : bytes
         The file.
     path : str or path-like
-        Its name. A file there is replaced; a symbolic link stays one.
+        Its name. An existing file is replaced; a symbolic link is followed.
     """
     target = os.path.realpath(path)
     temporary = f"{target}.{uuid.uuid4().hex}.tmp"
@@ -96,7 +96,7 @@ def write(data: bytes, path: str | os.PathLike[str]) -> None:
 
 
 def _checksum(data: bytes, start: int) -> str:
-    """Return the checksum of a file's bytes with zeros in its own place."""
+    """Return the checksum of a file's bytes, in which the checksum itself is replaced by zeros."""
     whole = memoryview(data)
     digest = hashlib.sha256(whole[:start])
     digest.update(NO_CHECKSUM.encode())

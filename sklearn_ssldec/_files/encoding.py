@@ -1,7 +1,7 @@
-"""Values as JSON and tensors, and back: what a file may hold, so that reading one runs no code of its own.
+"""Encoding of values as JSON and tensors, and decoding, which runs no code from a file.
 
-What JSON has no word for is an object with the key "!", which says what it is. Classes, and objects with
-parameters, are known by their names in a fixed list; there is no way to name anything else.
+A value that JSON does not have is an object with the key "!", which names its kind. Classes, and objects with
+parameters, are looked up by name in a fixed list; nothing else can be named.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sklearn_ssldec import augment, networks
 
 TAG = "!"
 FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-# Arrays of these types are tensors; torch has no, or only young, unsigned types: they pass as signed ones.
+# Arrays of these types are stored as tensors; unsigned ones as signed ones, because torch does not have all.
 DTYPES = {
     np.dtype(name): np.dtype(stored)
     for name, stored in {
@@ -30,7 +30,7 @@ DTYPES = {
         "uint64": "int64",
     }.items()
 }
-# Built from the values of their parameters, which each keeps in attributes of the same names.
+# Objects that are rebuilt from their parameters, which they keep in attributes of the same names.
 OBJECTS: dict[str, type] = {
     name: value
     for name, value in vars(augment).items()
@@ -54,16 +54,16 @@ _NAME_OF_CLASS = {value: name for name, value in CLASSES.items()}
 
 
 class UnwritableError(Exception):
-    """A value that has no form in a file."""
+    """A value that cannot be written to a file."""
 
 
 class Encoder:
-    """Turns values into JSON, and collects the tensors beside it.
+    """Encode values as JSON, and collect their tensors.
 
     Attributes
     ----------
     tensors : dict of str to Tensor
-        The tensors so far, on the CPU, by the names that the JSON has for them.
+        The tensors so far, on the CPU, by their names in the JSON.
 
     Examples
     --------
@@ -83,12 +83,12 @@ class Encoder:
         value : object
             The value.
         name : str
-            What tensors in it are called.
+            Name of tensors in it.
 
         Raises
         ------
         UnwritableError
-            If there is no form for it.
+            If the value cannot be written.
         """
         kind = type(value)
         if value is None or kind in (bool, int, str):
@@ -128,7 +128,7 @@ class Encoder:
         return {TAG: "dict", "keys": keys, "values": [item for _, item in pairs]}
 
     def _array(self, array: np.ndarray, name: str) -> dict[str, Any]:
-        if array.dtype.kind == "U":  # as code points: a header of a safetensors file has an end
+        if array.dtype.kind == "U":  # as code points, because the size of a safetensors header is limited
             strings = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
             codes = strings.reshape(-1).view(np.int32).reshape(*array.shape, strings.itemsize // 4)
             return {TAG: "strings", "name": self._keep(torch.from_numpy(codes), name)}
@@ -144,7 +144,7 @@ class Encoder:
         items = array.ravel().tolist()
         if items and all(type(item) is str for item in items):
             strings = array.astype(str)
-            if (strings == array).all():  # numpy cuts trailing zero characters off
+            if (strings == array).all():  # numpy drops trailing zero characters
                 return {TAG: "objects", "strings": self._array(strings, name)}
         return {
             TAG: "objects",
@@ -163,7 +163,7 @@ class Encoder:
 
 
 class Decoder:
-    """Turns JSON back into values. Every name in it is looked up in a list; nothing is imported or evaluated.
+    """Decode JSON. Every name in it is looked up in a list; nothing is imported or evaluated.
 
     Parameters
     ----------
@@ -185,12 +185,12 @@ class Decoder:
         Parameters
         ----------
         node : object
-            What `Encoder.encode` returned.
+            A result of `Encoder.encode`.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            If it is something that `Encoder` does not write.
+            If `Encoder` does not write such a piece.
         """
         if isinstance(node, list):
             return [self.decode(item) for item in node]
@@ -249,7 +249,7 @@ class Decoder:
             return self._of(np.ndarray, node["strings"]).astype(object)
         items = self._list(node["items"])
         array = np.empty(len(items), dtype=object)
-        for i, item in enumerate(items):  # at once, numpy would take lists in it for further axes
+        for i, item in enumerate(items):  # numpy.array would read lists among the items as further axes
             array[i] = item
         return array.reshape([int(size) for size in node["shape"]])
 

@@ -1,4 +1,4 @@
-"""Which of skorch's callbacks have a meaning in Algorithm 1."""
+"""A check for skorch's callbacks that have no meaning in Algorithm 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from skorch import callbacks as of_skorch
 
-# By what a callback would do, and what to use in its place.
+# Each with the reason, and what to use instead.
 REFUSED: dict[type, str] = {
     of_skorch.EarlyStopping: (
         "it would stop pre-training, so that the unlabeled samples were never used. tol and "
@@ -27,17 +27,17 @@ REFUSED: dict[type, str] = {
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Refuse callbacks that cannot do here what they are for.
+    """Refuse callbacks that do not work here.
 
     Parameters
     ----------
     callbacks : list of skorch callbacks, classes of these, or tuples of a name and one; "disable" or None
-        As given by the user.
+        The user's parameter.
 
     Raises
     ------
     ValueError
-        If one cannot, with the reason.
+        If one does not work, with the reason.
     """
     if not isinstance(callbacks, list):
         return

@@ -1,4 +1,4 @@
-"""Checkpoints: a fit that was killed goes on where it was, to the same result bit by bit."""
+"""Checkpoints, from which a fit that was killed resumes, with the same result bit by bit."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from sklearn_ssldec.algorithm import Outcome
 
 CALL_FILE = "fit.json"
 VERSIONS = ("sklearn-ssldec", "torch", "skorch", "scikit-learn", "numpy")
-# Of the caller's convenience; they change nothing in the result.
+# Parameters that do not change the result.
 FREE_PARAMETERS = {"n_jobs", "verbose", "checkpoint_dir"}
 
 
 def describe_call(parameters: Mapping[str, Any], **data: Any) -> dict[str, str]:
-    """Return what a fit was called with, as texts to compare.
+    """Return the arguments of a fit as texts, to compare them.
 
     Parameters
     ----------
     parameters : dict
         The estimator's parameters.
     **data : ndarray, or list of ndarray or None, or such lists
-        Of which digests are taken.
+        Arrays, which are represented by digests.
     """
     chosen = {name: value for name, value in parameters.items() if name not in FREE_PARAMETERS}
     return {
@@ -54,13 +54,13 @@ def open_folder(
     Parameters
     ----------
     folder : str or path-like
-        The folder; made if there is none.
+        The folder. It is made if it does not exist.
     call : dict of str to str
-        What the fit is called with: `describe_call`.
+        The arguments of the fit, as `describe_call` returns them.
     seeds : list of int
         Seeds of the networks.
     any_seeds : bool
-        Whether seeds of an earlier call take the place of these: no `random_state` was given.
+        Whether the seeds of an earlier call replace these, because no `random_state` was given.
 
     Raises
     ------
@@ -105,9 +105,9 @@ class Checkpoint:
     net : SSLDECNet
         The net.
     generator : Generator
-        That of the batches and subsets.
+        Generator of the batches and subsets.
     target : callable
-        What makes targets of Q; has ``get_state`` and ``set_state`` if it remembers.
+        Function from Q to targets. If it keeps a state, it has ``get_state`` and ``set_state``.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Checkpoint:
         self.failed = False
 
     def restore(self) -> Outcome | None:
-        """Bring net and generators to the state in the file, and return how far it had come, if there is one.
+        """Restore net and generators from the file, if it exists, and return the outcome so far.
 
         Raises
         ------
@@ -147,12 +147,12 @@ class Checkpoint:
     def save(self, outcome: Outcome) -> None:
         """Write the file.
 
-        If it cannot be written, a warning says so, once, and training continues.
+        If that fails, a warning says so once, and training continues.
 
         Parameters
         ----------
         outcome : Outcome
-            How far the fit has come.
+            The state of the fit.
         """
         if self.failed or not self.net.is_first():
             return

@@ -19,7 +19,7 @@ class ConsistencyNet(SSLDECNet):
     consistency_weight = 100.0
 
     def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
-        """Return the loss of log q, `y_pred`; that of the targets where no labeled rows have joined."""
+        """Return the loss of log q, `y_pred`; without labeled rows, the divergence from the targets."""
         n_own = y_true.n_own
         if n_own == len(y_pred):
             return super().get_loss(y_pred, y_true, X=X, training=training)

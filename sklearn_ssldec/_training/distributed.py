@@ -1,4 +1,4 @@
-"""Who trains a network: one process alone, or several that share each batch and the computing of Q."""
+"""Training of a network by one process, or by several that share each batch and the prediction of Q."""
 
 from __future__ import annotations
 
@@ -32,40 +32,101 @@ class Alone:
         return net.infer(X)
 
     def own_share(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets, float]:
-        """Return the batch: all of it is this process's."""
+        """Return the whole batch.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_rows, ...)
+            Samples.
+        targets : Targets
+            Their targets.
+
+        Returns
+        -------
+        tuple of Tensor, Targets and float
+            The samples, the targets, and the factor 1 of the loss.
+        """
         return X, targets, 1.0
 
     def weighted(self, loss: Tensor, factor: float) -> Tensor:
-        """Return the loss as it is."""
+        """Return the loss unchanged.
+
+        Parameters
+        ----------
+        loss : Tensor of shape ()
+            The loss.
+        factor : float
+            The factor from `own_share`, which is 1.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss.
+        """
         return loss
 
     def own_blocks(self, blocks: range) -> tuple[range, bool]:
-        """Return all blocks of work, and that they are not shared."""
+        """Return all blocks of work.
+
+        Parameters
+        ----------
+        blocks : range
+            All blocks.
+
+        Returns
+        -------
+        tuple of range and bool
+            The blocks, and False: they are not shared.
+        """
         return blocks, False
 
     def joined(self, outputs: Tensor, shared: bool = False) -> Tensor:
-        """Return the outputs as they are."""
+        """Return the outputs unchanged.
+
+        Parameters
+        ----------
+        outputs : Tensor
+            The outputs.
+        shared : bool, default=False
+            Ignored.
+
+        Returns
+        -------
+        Tensor
+            The outputs.
+        """
         return outputs
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the values as they are."""
+        """Return the values unchanged.
+
+        Parameters
+        ----------
+        values : Tensor
+            The values.
+
+        Returns
+        -------
+        Tensor
+            The values.
+        """
         return values
 
 
 class Processes:
-    """One process, this one, among those that train a network together.
+    """The current process, one of several that train a network together.
 
     Parameters
     ----------
     module : Module
-        The network; the same in all processes, and kept the same.
+        The network. It is the same in all processes, and stays the same.
     seed : int
-        Of what is random within a batch, which differs between processes: dropout and augmentation.
+        Seed of dropout and augmentation, which differ between processes.
 
     Attributes
     ----------
     rank, size : int
-        Which one this is, and how many there are.
+        Number of this process, from 0, and number of processes.
     """
 
     def __init__(self, module: nn.Module, seed: int) -> None:
@@ -88,8 +149,8 @@ class Processes:
     def own_share(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets, float]:
         """Return the rows of a batch that this process takes, and the factor of their mean loss.
 
-        With it, the average of the processes' gradients is the gradient of the mean loss of the batch. A
-        batch too small to be shared is taken by all.
+        With this factor, the average of the processes' gradients is the gradient of the batch's mean loss. If
+        the batch is too small to be shared, each process takes all of it.
 
         Parameters
         ----------
@@ -113,11 +174,24 @@ class Processes:
         return X[rows.to(X.device)], mine, share * self.size
 
     def weighted(self, loss: Tensor, factor: float) -> Tensor:
-        """Return the loss times the factor that `own_share` returned."""
+        """Return the loss times a factor.
+
+        Parameters
+        ----------
+        loss : Tensor of shape ()
+            Mean loss of this process's rows.
+        factor : float
+            The factor from `own_share`.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The product.
+        """
         return factor * loss
 
     def own_blocks(self, blocks: range) -> tuple[range, bool]:
-        """Return the blocks of work that this process does, and whether others do the rest.
+        """Return the blocks of work of this process, and whether other processes do the rest.
 
         Parameters
         ----------
@@ -128,14 +202,15 @@ class Processes:
         return blocks[self.rank :: self.size] if shared else blocks, shared
 
     def joined(self, outputs: Tensor, shared: bool = False) -> Tensor:
-        """Return the same outputs in all processes, so that all go on alike.
+        """Return the same outputs in all processes, so that all continue alike.
 
         Parameters
         ----------
         outputs : Tensor
-            What this process computed, and zeros elsewhere.
+            The results of this process, and zeros elsewhere.
         shared : bool, default=False
-            Whether each computed a part; else each computed all, and what the first one has counts.
+            Whether each process computed a part. Otherwise each computed all, and the results of the first
+            one are used.
         """
         if shared:
             dist.all_reduce(outputs)
@@ -144,7 +219,18 @@ class Processes:
         return outputs
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of what the processes have."""
+        """Return the mean of the processes' values.
+
+        Parameters
+        ----------
+        values : Tensor
+            Values of this process; changed in place.
+
+        Returns
+        -------
+        Tensor
+            The mean.
+        """
         dist.all_reduce(values)
         return values / self.size
 
@@ -165,7 +251,18 @@ def check_processes() -> None:
 
 
 def same_for_all(value: Any) -> Any:
-    """Return what the first process has, in every process."""
+    """Return the first process's value in every process.
+
+    Parameters
+    ----------
+    value : object
+        Value of this process.
+
+    Returns
+    -------
+    object
+        Value of the first process.
+    """
     values = [value]
     dist.broadcast_object_list(values)
     return values[0]
@@ -173,7 +270,13 @@ def same_for_all(value: Any) -> Any:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Let the first process through the block before the others."""
+    """Let the first process run a block before the others do.
+
+    Yields
+    ------
+    None
+        When this process may run the block.
+    """
     if dist.get_rank() > 0:
         dist.barrier()
     yield

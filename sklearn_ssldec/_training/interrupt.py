@@ -13,13 +13,17 @@ from types import FrameType
 def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Call a function at the first Ctrl-C inside the block; a second one raises KeyboardInterrupt at once.
 
-    Where the caller handles Ctrl-C in a way of their own, and outside the main thread, which signals do not
-    reach, nothing is changed.
+    It does nothing if the caller handles SIGINT, and outside the main thread, which signals do not reach.
 
     Parameters
     ----------
     stop : callable
         Asks for a stop.
+
+    Yields
+    ------
+    None
+        When Ctrl-C is handled.
     """
     if (
         threading.current_thread() is not threading.main_thread()

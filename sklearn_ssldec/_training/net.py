@@ -24,42 +24,63 @@ from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import takes_progress
 from sklearn_ssldec.clustering import OneHot, kl_divergence
 
-# Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation): its gradient is 2e-4 w, which is
-# what torch's Adam calls weight_decay.
+# Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation). The gradient, 2e-4 w, is a
+# weight_decay of 2e-4 in torch's Adam.
 KERNEL_WEIGHT_DECAY = 2e-4
 
 
 class KLDivergenceLoss(nn.Module):
-    """Equation 3 as a criterion, with the weights of the samples."""
+    """Equation 3 as a criterion, with weights of the samples."""
 
     def forward(self, log_q: Tensor, targets: Targets) -> Tensor:
-        """Return the Kullback-Leibler divergence."""
+        """Return the Kullback-Leibler divergence.
+
+        Parameters
+        ----------
+        log_q : Tensor of shape (n, n_classes, ...)
+            Log q.
+        targets : Targets
+            Targets and weights.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The divergence.
+        """
         return kl_divergence(targets.p, log_q, targets.weight, axis=1)
 
 
 class SSLDECNet(NeuralNet):
-    """A skorch net for soft targets, with the verbs that Algorithm 1 uses.
+    """A skorch net for soft targets, with the methods that Algorithm 1 calls.
 
-    It differs from skorch's own in this: batches are augmented; L2 regularisation is for kernels only; the
-    history keeps one record an epoch and none a batch; and `train_epoch` does not swallow Ctrl-C.
+    It differs from skorch's nets in four points: batches are augmented; only kernels have L2 regularisation;
+    the history has one record for each epoch and none for batches; and `train_epoch` does not catch Ctrl-C.
 
     Parameters
     ----------
     module : EmbeddingNetwork
-        The network. Trained in place.
+        The network. It is trained in place.
+    *args : tuple
+        Further positional parameters of skorch's NeuralNet.
     augment : callable, default=None
-        What each training batch goes through, tensor to tensor.
+        Augmentation of each training batch, from tensor to tensor.
     ema_decay : float, default=0.0
-        Decay of the exponential moving average of the weights with which the net predicts; 0 is for the
-        weights themselves.
+        Decay of the exponential moving average of the weights, which predicts. With 0 the weights themselves
+        predict.
     precision : {"float32", "bf16"}, default="float32"
-        What convolutions and matrix products compute in; weights stay float32.
+        Number format of convolutions and matrix products. Weights stay float32.
     n_operations : float, default=inf
-        Floating-point operations of a forward pass on one sample, by which the number of threads is chosen.
+        Floating-point operations of a forward pass on one sample, from which the number of threads is chosen.
+    criterion : Module class
+        The loss.
+    train_split : callable, default=None
+        Split of validation data, as in skorch; None is no validation.
+    iterator_train : class
+        Iterator of the batches.
     generator : torch.Generator, default=None
         CPU generator of the batches.
-    **kwargs
-        skorch's.
+    **kwargs : dict
+        Further parameters of skorch's NeuralNet.
     """
 
     def __init__(
@@ -90,7 +111,7 @@ class SSLDECNet(NeuralNet):
         self.progress_bar_ = Silent()
         self.augment_takes_progress_ = augment is not None and takes_progress(augment)
 
-    # What Algorithm 1 asks of a model -------------------------------------------------------------------
+    # The interface of a model (`sklearn_ssldec.algorithm.Model`) --------------------------------------------
 
     def train_epoch(
         self,
@@ -109,8 +130,8 @@ class SSLDECNet(NeuralNet):
             rows.labeled_rows, rows.labeled_weight = self.make_rows(X, *labeled_rows), labeled_weight
         self.fit_loop(rows, epochs=1)
         loss = self.history[-1, "train_loss"]
-        # skorch keeps a dict a batch, without end, and has no setting that leaves it out. Its callbacks look
-        # at the last one (TrainEndCheckpoint does), so that one stays.
+        # skorch keeps a dict for each batch, and has no setting against it. Some callbacks read the last one
+        # (TrainEndCheckpoint), so that one stays.
         del self.history[-1]["batches"][:-1]
         if not math.isfinite(loss):
             raise DivergenceError(
@@ -120,19 +141,56 @@ class SSLDECNet(NeuralNet):
         return Epoch(loss, len(self.get_iterator(rows, training=True)))
 
     def make_rows(self, X: Any, P: Tensor | OneHot, index: Tensor | None) -> Any:
-        """Return the dataset of an epoch."""
+        """Return the dataset of an epoch.
+
+        Parameters
+        ----------
+        X : Samples
+            All samples.
+        P : Tensor of shape (n_samples, n_classes), or OneHot
+            Targets of all samples.
+        index : Tensor of shape (n_rows,), int64, or None
+            Rows to train on; None is all.
+
+        Returns
+        -------
+        Dataset
+            Samples and targets.
+        """
         return SoftTargetRows(X, P, index, self.generator)
 
     def epoch_size(self, n_rows: int) -> float:
-        """Return how much work a prediction of as many samples as an epoch takes is, for the progress bar."""
+        """Return the work of predicting the samples of an epoch, for the progress bar.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of samples.
+
+        Returns
+        -------
+        float
+            The work.
+        """
         return n_rows
 
     def batch_cost(self, X: Tensor) -> float:
-        """Return how much work a prediction of a batch is, for the progress bar."""
+        """Return the work of predicting a batch, for the progress bar.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            The batch.
+
+        Returns
+        -------
+        float
+            The work.
+        """
         return len(X)
 
     def set_schedule(self, lr: float, progress: float) -> None:
-        """Set the learning rate, to which parameter groups keep their ratios, and tell the augmentation."""
+        """Set the progress and the learning rate, with the same ratios between parameter groups."""
         for group in self.optimizer_.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * (lr / self.lr)
@@ -146,12 +204,12 @@ class SSLDECNet(NeuralNet):
         return copy.deepcopy(state)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state."""
         self.module_.load_state_dict(state["module"])
         self.optimizer_.load_state_dict(state["optimizer"])
         for weight, values in self.optimizer_.state.items():
             for name, value in values.items():
-                # torch's fused optimizers go through memory: in another layout, they take other elements.
+                # torch's fused optimizers go through memory, so the layout must be the same.
                 if isinstance(value, Tensor) and value.shape == weight.shape:
                     values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
         if self.ema_decay > 0:
@@ -159,11 +217,11 @@ class SSLDECNet(NeuralNet):
             self.n_averaged_ = state["n_averaged"]
 
     def is_first(self) -> bool:
-        """Tell whether this process is the first, or the only one."""
+        """Return whether this process is the first or only one."""
         return self.strategy_.rank == 0
 
     def interrupt(self) -> None:
-        """Ask for a stop at the end of the batch at work."""
+        """Ask for a stop at the end of the current batch."""
         self.interrupted_ = True
 
     def stop_if_interrupted(self) -> None:
@@ -184,19 +242,30 @@ class SSLDECNet(NeuralNet):
         return self._forward_batches(X, lambda batch: network(self.augmented(batch)).exp())
 
     def embed(self, X: Tensor) -> Tensor:
-        """Return the embeddings of `X`."""
+        """Return embeddings.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            Samples.
+
+        Returns
+        -------
+        Tensor of shape (n, n_features), float32
+            Embeddings.
+        """
         network = self.predicting().embedding
         return self._forward_batches(X, lambda batch: network(batch).float())
 
     def keep_average(self) -> None:
-        """Take the averaged weights for good, when training is over."""
+        """Make the averaged weights the network's own, after training."""
         if self.ema_decay > 0:
             self.module_.load_state_dict(self.averaged_.state_dict())
             del self.averaged_, self.followed_
             self.ema_decay = 0.0
 
     def predicting(self) -> Any:
-        """Return the network that predicts: the averaged one, if there is an average."""
+        """Return the network that predicts: the average, if there is one."""
         return self.averaged_ if self.ema_decay > 0 else self.module_
 
     def autocast(self) -> AbstractContextManager:
@@ -206,7 +275,7 @@ class SSLDECNet(NeuralNet):
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def threads(self) -> AbstractContextManager:
-        """Return a context with as many threads as pay for a network of this size."""
+        """Return a context with a suitable number of threads for a network of this size."""
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
     def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
@@ -218,8 +287,8 @@ class SSLDECNet(NeuralNet):
             for block in blocks:
                 rows = slice(block * n_rows, (block + 1) * n_rows)
                 batch = move(X[rows], device).to(torch.float32)
-                # Matrix products take other code paths, with other rounding, for odd numbers of rows: padded
-                # to a multiple of 16, a sample's result does not depend on who stands beside it.
+                # Matrix products have other code paths, with other rounding, for odd numbers of rows. Padded
+                # to a multiple of 16, a sample's result does not depend on the other samples.
                 n = len(batch)
                 if padding := -n % 16:
                     batch = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
@@ -229,7 +298,7 @@ class SSLDECNet(NeuralNet):
                 outputs[rows] = output
                 self.progress_bar_.work(n)
                 self.stop_if_interrupted()
-        # Also where all processes did everything: all must go on from the same numbers.
+        # Also if each process predicted everything: all must continue with the same numbers.
         return self.strategy_.joined(outputs, shared)
 
     # Pickling ---------------------------------------------------------------------------------------------
@@ -237,8 +306,8 @@ class SSLDECNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state as skorch does, or where that fails, as it is.
 
-        skorch pickles the module by itself, and plainly. A module of a class from ``__main__`` or a notebook
-        cannot be pickled so in joblib's worker processes; what they send the net with (cloudpickle) can.
+        skorch pickles the module separately, with pickle. In joblib's worker processes this fails for a
+        module of a class from ``__main__`` or a notebook. cloudpickle, with which they send the net, can.
         """
         try:
             return super().__getstate__()
@@ -246,7 +315,7 @@ class SSLDECNet(NeuralNet):
             return vars(self).copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state of either kind."""
+        """Restore a state of either kind."""
         if "__cuda_dependent_attributes__" in state:
             super().__setstate__(state)
         else:
@@ -255,14 +324,14 @@ class SSLDECNet(NeuralNet):
     # skorch's hooks ---------------------------------------------------------------------------------------
 
     def initialize(self) -> SSLDECNet:
-        """Set up everything, and list once what the average of the weights follows in each step."""
+        """Initialize, and list once the values that the average of the weights follows in each step."""
         super().initialize()
         if self.ema_decay > 0:
             self.followed_ = _values(self.averaged_), _values(self.module_)
         return self
 
     def initialize_module(self) -> SSLDECNet:
-        """Set up the average of the weights, and of batch normalisation's statistics, beside the module."""
+        """Initialize the module, and the average of its weights and its normalisation's statistics."""
         super().initialize_module()
         if self.ema_decay > 0:
             self.averaged_ = copy.deepcopy(self.module_).requires_grad_(False)
@@ -270,15 +339,15 @@ class SSLDECNet(NeuralNet):
         return self
 
     def get_default_callbacks(self) -> list:
-        """Return none: the estimator reports progress, and `run_single_epoch` records the loss."""
+        """Return no callbacks: the estimator reports progress, and `run_single_epoch` records the loss."""
         return []
 
     def train_step(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
-        """Take a step, and let the average follow."""
+        """Take a step, and update the average of the weights."""
         step = super().train_step(batch, **fit_params)
         if self.ema_decay > 0:
-            # Faster in the first steps, far from the last. torch's AveragedModel would ask the device for the
-            # number of steps, and so wait for it, each time.
+            # The decay is smaller in the first steps. torch's AveragedModel would wait for the device in each
+            # step, to get the number of steps from it.
             n = self.n_averaged_
             decay = min(self.ema_decay, (1 + n) / (10 + n)) if n > 0 else 0.0
             (averaged, averaged_counts), (current, counts) = self.followed_
@@ -289,7 +358,18 @@ class SSLDECNet(NeuralNet):
         return step
 
     def augmented(self, X: Tensor) -> Tensor:
-        """Return the batch on the device and augmented."""
+        """Return a batch on the device, augmented.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            The batch.
+
+        Returns
+        -------
+        Tensor of the shape of `X`, float32
+            The augmented batch.
+        """
         X = X.to(self.device, torch.float32)
         if self.augment is None:
             return X
@@ -298,7 +378,20 @@ class SSLDECNet(NeuralNet):
         return self.augment(X)
 
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
-        """Return the batch on the device and augmented, and its targets."""
+        """Return a batch on the device, augmented, and its targets.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            The batch.
+        targets : Targets
+            Its targets.
+
+        Returns
+        -------
+        tuple of Tensor and Targets
+            The augmented batch, and its targets.
+        """
         return self.augmented(X), targets
 
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
@@ -324,8 +417,7 @@ class SSLDECNet(NeuralNet):
         """Run an epoch and record its mean loss, with no synchronisation with the device in between."""
         if iterator is None:
             return
-        # One tensor, not one a batch: thousands of small ones that stay keep the allocator from reusing what
-        # lies between them.
+        # One tensor instead of one a batch: thousands of small tensors would fragment the memory.
         losses, sizes = torch.zeros(len(iterator), device=self.device), []
         for i, batch in enumerate(iterator):
             self.notify("on_batch_begin", batch=batch, training=training)

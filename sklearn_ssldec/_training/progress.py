@@ -1,4 +1,4 @@
-"""Progress of a fit or a prediction, batch by batch: a bar in a terminal or a notebook, lines elsewhere."""
+"""The progress of a fit: a bar in a terminal or a notebook, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,45 +11,67 @@ from typing import Any
 from tqdm.auto import tqdm
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
-# A sample that is trained on takes a forward pass and a backward one, of about twice the time.
+# A training step on a sample is a forward pass and a backward pass, which takes about twice the time.
 TRAINING_COST = 3
 
 
 class Silent:
-    """Shows nothing."""
+    """A progress bar that shows nothing."""
 
     def work(self, cost: float) -> None:
-        """Take note of work that was done."""
+        """Note that work was done.
+
+        Parameters
+        ----------
+        cost : float
+            Amount of work.
+        """
 
     def start_cycle(self, expected: float) -> None:
-        """Take note that pre-training is over."""
+        """Note that pre-training has ended.
+
+        Parameters
+        ----------
+        expected : float
+            Expected work of the iterations.
+        """
 
     def end_iteration(self, record: Mapping[str, Any], n_iter: int, n_left: int) -> None:
-        """Take note that an iteration is over."""
+        """Note that an iteration has ended.
+
+        Parameters
+        ----------
+        record : dict
+            The iteration's record in the history.
+        n_iter : int
+            Iterations so far.
+        n_left : int
+            Iterations that may follow.
+        """
 
     def close(self) -> None:
-        """Take note that everything is over."""
+        """Note that the fit has ended."""
 
 
 class Progress(Silent):
-    """Shows how far a fit or a prediction has come.
+    """A progress bar, or lines if the output is not a terminal.
 
-    The work ahead is known only roughly: it is what an iteration has taken so far, times the iterations that
-    `max_iter` allows. Training may end earlier.
+    The remaining work is estimated as the mean work of an iteration so far times the iterations that
+    `max_iter` leaves. Training may end earlier.
 
     Parameters
     ----------
     name : str
-        What is going on, as in "network 1 of 3".
+        Name of the task, shown in front.
     expected : float
-        Work that is expected, where a prediction for a sample is 1 and a step of training on it is 3.
+        Expected work, in which a prediction for a sample is 1 and a training step on it is 3.
     """
 
     def __init__(self, name: str, expected: float) -> None:
         self.name = name
         self._done, self._of_cycle = 0.0, 0.0
         self._started = time.perf_counter()
-        # Where a line cannot be overwritten (a file, a log), a bar would fill it.
+        # In a file a line cannot be overwritten, and a bar would fill it.
         in_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
         self.prints_lines = not in_notebook and not sys.stderr.isatty()
         self._bar = tqdm(
@@ -62,12 +84,12 @@ class Progress(Silent):
         )
 
     def work(self, cost: float) -> None:
-        """Take note of work that was done.
+        """Note that work was done.
 
         Parameters
         ----------
         cost : float
-            How much.
+            Amount of work.
         """
         self._done += cost
         if self._done > self._bar.total:
@@ -75,19 +97,19 @@ class Progress(Silent):
         self._bar.update(cost)
 
     def start_cycle(self, expected: float) -> None:
-        """Take note that pre-training is over.
+        """Note that pre-training has ended.
 
         Parameters
         ----------
         expected : float
-            Work that the iterations are expected to take.
+            Expected work of the iterations.
         """
         self._of_cycle = self._done
         self._expect(expected)
         self._show("pre-training done", {})
 
     def end_iteration(self, record: Mapping[str, Any], n_iter: int, n_left: int) -> None:
-        """Take note that an iteration is over.
+        """Note that an iteration has ended.
 
         Parameters
         ----------
@@ -106,7 +128,7 @@ class Progress(Silent):
         self._show(f"iteration {n_iter} of at most {n_iter + n_left}", told)
 
     def close(self) -> None:
-        """Take note that everything is over: the bar is full."""
+        """Note that the fit has ended, and fill the bar."""
         if not self.prints_lines:
             self._bar.total = max(self._done, 1)
             self._bar.refresh()

@@ -1,4 +1,4 @@
-"""torch's random generators: seeded inside a fit, and put back behind it."""
+"""torch's random generators, which are seeded during a fit and restored after it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block and put the caller's generators back behind it.
+    """Seed torch inside the block, and restore the caller's generators after it.
 
     Parameters
     ----------
     seed : int
         The seed.
     device : torch.device
-        Device whose generator is seeded besides the CPU's; those of other GPUs are left alone.
+        Device whose generator is seeded besides the CPU's. Generators of other GPUs do not change.
+
+    Yields
+    ------
+    None
+        When torch is seeded.
     """
     with _GENERATOR_LOCK:
         before = random_states(device)
@@ -63,7 +68,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """Bring torch's generators to the states that `random_states` returned.
+    """Set torch's generators to the states that `random_states` returned.
 
     Parameters
     ----------
@@ -79,5 +84,5 @@ def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
 
 
 def _current(device: torch.device) -> AbstractContextManager:
-    """Return a context in which a GPU is the one that torch's functions without a device are about."""
+    """Return a context in which a GPU is torch's current device."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,4 +1,4 @@
-"""How many threads a network is worth."""
+"""The number of threads for a network."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-# Floating-point operations of a forward pass on a batch, below which threads give nothing or cost
+# Floating-point operations of a forward pass on a batch. With fewer, several threads are no faster than one
 # (tests/benchmarks/threads.py).
 FEW_OPERATIONS = 3e7
 
 
 def estimate_operations(network: nn.Module, sample: Tensor) -> float:
-    """Return about how many floating-point operations a forward pass takes for one sample.
+    """Estimate the number of floating-point operations of a forward pass on one sample.
 
-    Each weight of a dense layer counts twice, for a product and a sum; each weight of a convolution as often
-    as there are places in its output. It decides between one thread and all, for which that is enough.
+    Each weight of a dense layer counts twice, for a product and a sum, and each weight of a convolution twice
+    for each place in its output. The estimate only decides between one thread and several.
 
     Parameters
     ----------
     network : Module
-        The network; in eval mode afterwards.
+        The network. It is in eval mode afterwards.
     sample : Tensor of shape (n_samples, ...)
-        Samples for which a forward pass is made.
+        Samples for a forward pass.
     """
     counts: list[int] = []
 
@@ -48,9 +48,9 @@ def estimate_operations(network: nn.Module, sample: Tensor) -> float:
 
 
 def one_thread() -> AbstractContextManager:
-    """Return a context in which the calling thread computes on one thread.
+    """Return a context in which the calling thread computes with one thread.
 
-    A process that has computed on several of OpenMP's threads hangs when a fork of it does.
+    If a process has computed with several threads of OpenMP, computing with several in a fork of it hangs.
     """
     return threadpool_limits(limits=1, user_api="openmp")
 

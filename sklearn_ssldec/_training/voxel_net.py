@@ -17,7 +17,7 @@ from sklearn_ssldec._samples.views import draw_view, put_back
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
 
-# What the activations of a tile may take on a CPU where `tile_size` is "auto".
+# Largest memory of a tile's activations on a CPU if `tile_size` is "auto".
 TILE_BYTES = 2**31
 
 
@@ -27,23 +27,25 @@ class VoxelNet(SSLDECNet):
     Parameters
     ----------
     module : EmbeddingNetwork
-        Fully convolutional: patches to voxel-wise log q, smaller by `margin` on each side.
+        A fully convolutional network from patches to voxel-wise log q, smaller by `margin` on each side.
     patch_size : tuple of int
         Sides of the training patches.
     margin : tuple of int
-        By how much the network's output is smaller than its input, on each side.
+        Number of voxels on each side of an axis by which the network's output is smaller than its input.
     context : int
-        How many voxels of the volume, on each side of a tile, a network that pads its borders is to see.
+        Number of voxels read on each side of a tile, for a network that pads its borders.
     stride : int
-        Tiles begin at multiples of it.
+        Tiles start at multiples of this number.
     patches_per_epoch : int
         Patches drawn in an epoch.
     balance : float
         Share of the patches centred on a voxel of a class drawn uniformly.
     tile_size : int or "auto"
         Largest side of the output tiles in prediction.
-    **kwargs
-        Those of `SSLDECNet`.
+    iterator_train : class
+        Iterator of the batches.
+    **kwargs : dict
+        Further parameters of `SSLDECNet`.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class VoxelNet(SSLDECNet):
         self.measured_: dict[int, float] = {}
 
     def make_rows(self, X: Any, P: Any, index: Tensor | None) -> PatchRows:
-        """Draw the patches of an epoch; of labels, those of labeled voxels count."""
+        """Draw the patches of an epoch. If the targets are labels, only labeled voxels count."""
         return PatchRows(
             X,
             P,
@@ -80,28 +82,28 @@ class VoxelNet(SSLDECNet):
         )
 
     def epoch_size(self, n_rows: int) -> float:
-        """Return how much work a prediction of the patches of an epoch is, for the progress bar."""
+        """Return the work of predicting the patches of an epoch, for the progress bar."""
         return self.patches_per_epoch * math.prod(self.patch_size)
 
     def batch_cost(self, X: Tensor) -> float:
-        """Return how much work a prediction of a batch of patches is, for the progress bar: its voxels."""
+        """Return the work of predicting a batch of patches, its voxels, for the progress bar."""
         return len(X) * math.prod(X.shape[2:])
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
-        """Return Q of the voxels (eq. 1), in float16: those of all volumes, or of `rows` in their order."""
+        """Return Q of all voxels, or of `rows` in their order (eq. 1), in float16."""
         return self._of_volumes(X, rows, self.predict_volume)
 
     def augmented_assignment(self, X: Any) -> Tensor:
         """Return Q of the voxels, in float16, from a random augmentation of each volume.
 
-        Rows of voxels that have left their volume's view are 0.
+        Rows of voxels that were moved out of their volume are 0.
         """
         return self._of_volumes(X, None, self.predict_view)
 
     def _of_volumes(
         self, X: Volumes, rows: Tensor | None, predict: Callable[[Volumes, int], Tensor]
     ) -> Tensor:
-        """Return what `predict` tells of each volume, voxel by voxel: of all, or of `rows` in their order."""
+        """Return the results of `predict` voxel by voxel, of all volumes or of `rows` in their order."""
         Q: Tensor | None = None
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
@@ -117,11 +119,24 @@ class VoxelNet(SSLDECNet):
                 Q[chosen] = of_volume[rows[chosen] - start]
         if Q is None:
             return torch.empty(0)
-        # Each process predicts all volumes; rounding may differ, and all must go on from the same numbers.
+        # Each process predicts all volumes. Rounding may differ, and all must continue with the same numbers.
         return self.strategy_.joined(Q)
 
     def predict_volume(self, X: Volumes, volume: int) -> Tensor:
-        """Return Q of one volume, of shape (n_classes, ...), float32, on the net's device."""
+        r"""Predict one volume, tile by tile.
+
+        Parameters
+        ----------
+        X : Volumes
+            The volumes.
+        volume : int
+            Number of the volume.
+
+        Returns
+        -------
+        Tensor of shape (n_classes, \*spatial), float32
+            Q, on the net's device.
+        """
         whole = torch.empty(0)
         for corner, size, q in self._tiles(X, volume):
             if len(whole) == 0:
@@ -131,7 +146,20 @@ class VoxelNet(SSLDECNet):
         return whole
 
     def predict_view(self, X: Volumes, volume: int) -> Tensor:
-        """Return Q of one volume as `predict_volume` does, but from a random augmentation of it."""
+        r"""Predict a random augmentation of one volume, and move the predictions back to the voxels.
+
+        Parameters
+        ----------
+        X : Volumes
+            The volumes.
+        volume : int
+            Number of the volume.
+
+        Returns
+        -------
+        Tensor of shape (n_classes, \*spatial), float32
+            Q, on the net's device.
+        """
         if self.augment is None:
             return self.predict_volume(X, volume)
         shape = X.shape(volume)
@@ -147,7 +175,7 @@ class VoxelNet(SSLDECNet):
         # In whole strides: what the network halves must begin where it does in the whole volume.
         context = -(-self.context // self.stride) * self.stride
         for corner, size in tiles(shape, self.largest_tile(len(X.images[volume])), self.stride):
-            # Context ends with the volume, as it does for a network that sees the volume as a whole.
+            # Context ends at the volume's border, as for a network that sees the whole volume.
             before = [min(context, first) for first in corner]
             after = [min(context, end - first - n) for end, first, n in zip(shape, corner, size, strict=True)]
             outer_corner = tuple(
@@ -165,7 +193,18 @@ class VoxelNet(SSLDECNet):
             self.stop_if_interrupted()
 
     def largest_tile(self, n_channels: int) -> int:
-        """Return `tile_size`, or what fits into `TILE_BYTES`, or a quarter of a GPU's free memory."""
+        """Return `tile_size`, or the size that fits into `TILE_BYTES` or a quarter of a GPU's free memory.
+
+        Parameters
+        ----------
+        n_channels : int
+            Number of channels of a volume.
+
+        Returns
+        -------
+        int
+            Largest side of a tile.
+        """
         if not isinstance(self.tile_size, str):
             return self.tile_size
         n_bytes = TILE_BYTES
@@ -176,7 +215,18 @@ class VoxelNet(SSLDECNet):
         )
 
     def floats_per_voxel(self, n_channels: int) -> float:
-        """Return how many activations the network holds at a time, for each voxel of a large tile."""
+        """Return the number of activations in memory at a time, for each voxel of a large tile.
+
+        Parameters
+        ----------
+        n_channels : int
+            Number of channels of a volume.
+
+        Returns
+        -------
+        float
+            Number of float32 values.
+        """
         if n_channels in self.measured_:
             return self.measured_[n_channels]
         largest = 0
@@ -192,7 +242,7 @@ class VoxelNet(SSLDECNet):
             network(torch.zeros(1, n_channels, *self.patch_size, device=self.device))
         for handle in handles:
             handle.remove()
-        # And what is kept for the concatenation, and a convolution's work space.
+        # The factor is for what is kept for the concatenation, and for a convolution's work space.
         self.measured_[n_channels] = 1.5 * largest
         return self.measured_[n_channels]
 
