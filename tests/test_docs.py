@@ -6,9 +6,18 @@ import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from sklearn.datasets import make_blobs
 
 import sklearn_ssldec
+from sklearn_ssldec import baselines, clustering
+from sklearn_ssldec._estimators.defaults import choose_auto, pretrain_epochs
+from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
+from sklearn_ssldec._training.net import KERNEL_WEIGHT_DECAY
+from sklearn_ssldec.algorithm import Model
+from sklearn_ssldec.calibration import TemperatureScaledClassifier
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(
@@ -95,14 +104,237 @@ def test_links_from_pages_that_sphinx_does_not_build_lead_somewhere(name):
             assert anchor in slugs, f"{file}#{anchor}"
 
 
-def test_the_tables_of_defaults_tell_the_defaults():
-    """A parameter that is renamed or dropped, or gets another default, must change there too."""
+def rows_of_table(text):
+    """Return the rows of a Markdown table whose first cell is a parameter, as {parameter: other cells}."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.M)
+    return {name: [cell.strip() for cell in cells.split(" | ")] for name, cells in rows}
+
+
+def first_value(cell):
+    """Return the value with which a cell begins: a number, None, or two numbers with an arrow between."""
+    start, _, end = re.match(r"(None|[\d.e-]+)( → ([\d.]+))?", cell).groups()
+    if end is not None:
+        return float(start), float(end)
+    return None if start == "None" else float(start)
+
+
+def default_of(estimator, auto, name):
+    """Return what a parameter is where it is not set."""
+    part, _, key = name.rpartition("__")
+    if part == "head" or name == "alpha":
+        return getattr(auto, name.replace("__", "_"))
+    if part in ("cycle", "net"):
+        return getattr(auto, part)[key]
+    value = estimator.get_params()[name]
+    if value != "auto":
+        return value
+    if name == "pretrain_epochs":
+        return pretrain_epochs(10, auto.net["batch_size"], auto.pretrain_batches)
+    return auto.net[name] if name == "batch_size" else auto.cycle[name]
+
+
+@pytest.fixture(scope="module")
+def autos():
+    """Return the defaults for rows of features and for images, so many that `max_iter` is the least."""
+    cpu = torch.device("cpu")
+    rows = choose_auto(np.zeros((50, 2)), cpu, variances=np.ones(2))
+    return rows, choose_auto(np.broadcast_to(0.0, (10_000, 1, 28, 28)), cpu)
+
+
+def tables_of_defaults():
     text = (ROOT / "docs" / "explanation" / "defaults.md").read_text()
-    rows = re.compile(r"^\| `(\w+)` \| ([^|]*) \|", re.M)
-    auto, fixed = map(rows.findall, text.split("These are the same for rows and images:"))
-    defaults = sklearn_ssldec.SSLDECClassifier().get_params()
-    named = {name for name, _ in auto} | {"device"}
-    assert named == {name for name, value in defaults.items() if isinstance(value, str) and value == "auto"}
-    for name, told in fixed:
-        if not name.startswith("optimizer"):
-            assert defaults[name] == float(told), name
+    return map(rows_of_table, text.split("These are the same for rows and images:"))
+
+
+def test_the_tables_of_defaults_name_all_parameters():
+    """A parameter that is added, renamed or dropped must change there too."""
+    estimator = sklearn_ssldec.SSLDECClassifier()
+    differ, same = tables_of_defaults()
+    autos = {name for name, value in estimator.get_params().items() if isinstance(value, str)} - {"device"}
+    parts = set(estimator._parts) - {"net__precision", "net__data_parallel"}  # of the machine
+    assert autos | parts <= differ.keys() | same.keys()
+    known = {*estimator.get_params(), *estimator._parts, "optimizer__weight_decay"}
+    assert differ.keys() | same.keys() <= known
+
+
+def test_the_tables_of_defaults_tell_the_defaults(autos):
+    estimator = sklearn_ssldec.SSLDECClassifier()
+    differ, same = tables_of_defaults()
+    for name in differ.keys() - {"module", "augment", "pretrain_epochs"}:
+        told = [first_value(cell) for cell in differ[name][:2]]
+        assert told == [default_of(estimator, auto, name) for auto in autos], name
+    for name in same.keys() - {"optimizer", "optimizer__weight_decay"}:
+        for auto in autos:
+            assert default_of(estimator, auto, name) == first_value(same[name][0]), name
+    assert first_value(same["optimizer__weight_decay"][0]) == KERNEL_WEIGHT_DECAY
+    of_rows, of_images = autos
+    assert first_value(differ["pretrain_epochs"][0]) == default_of(estimator, of_rows, "pretrain_epochs")
+    assert f"{of_images.pretrain_batches} batches" in differ["pretrain_epochs"][1]
+
+
+def test_the_table_of_defaults_tells_the_augmentation(autos):
+    differ, _ = tables_of_defaults()
+    noise, affine = (auto.augment for auto in autos)
+    told = [[float(value) for value in re.findall(r"[\d.]+", cell)] for cell in differ["augment"][:2]]
+    assert told[0] == pytest.approx([noise.scale, noise.scale * noise.final_share])
+    assert told[1] == [affine.degrees, affine.scale, affine.shift]
+    assert affine.shear == affine.scale
+
+
+def defined_here():
+    """Yield the public classes and functions of the package, and the public methods that they define."""
+    modules = pkgutil.walk_packages(sklearn_ssldec.__path__, "sklearn_ssldec.")
+    for module in sorted(module.name for module in modules):
+        for name, value in public_names(module):
+            if value.__module__ != module:
+                continue
+            yield f"{module}.{name}"
+            if inspect.isclass(value):
+                for method, member in vars(value).items():
+                    is_method = inspect.isroutine(inspect.unwrap(getattr(value, method)))
+                    if not method.startswith("_") and (is_method or isinstance(member, property)):
+                        yield f"{module}.{name}.{method}"
+
+
+# Sections, their order and form; and each parameter of the signature, with its type.
+CHECKS = (
+    "PR01",
+    "PR02",
+    "PR03",
+    "PR04",
+    "PR06",
+    "PR07",
+    "PR08",
+    "PR09",
+    "PR10",
+    "RT03",
+    "RT04",
+    "SS02",
+    "SS03",
+)
+CHECKS += ("GL03", "GL05", "GL07", "GL08", "YD01")
+
+
+def public_members(cls):
+    """Yield the public methods and properties that a class defines."""
+    for name, member in vars(cls).items():
+        is_method = inspect.isroutine(inspect.unwrap(getattr(cls, name)))
+        if not name.startswith("_") and (is_method or isinstance(member, property)):
+            yield name
+
+
+def documented_objects():
+    """Yield the names of all public classes, functions and methods of the package, private modules too."""
+    for module in pkgutil.walk_packages(sklearn_ssldec.__path__, "sklearn_ssldec."):
+        for name, value in public_names(module.name):
+            if value.__module__ == module.name:
+                yield f"{module.name}.{name}"
+                if inspect.isclass(value):
+                    yield from (f"{module.name}.{name}.{member}" for member in public_members(value))
+
+
+def sections(obj):
+    """Return the names that the sections of a docstring document, as {section: set of names}."""
+    doc = pytest.importorskip("numpydoc.docscrape").NumpyDocString(inspect.getdoc(obj) or "")
+    return {
+        section: {name.strip(" *") for row in doc[section] for name in row.name.split(",")}
+        for section in ("Parameters", "Attributes")
+    }
+
+
+def takes_documented_parameters(name):
+    """Tell whether the parameters that a docstring does not list are listed elsewhere.
+
+    The fields of a dataclass are its attributes, a protocol has no constructor, and a class or a method that
+    overrides another has the other's parameters.
+    """
+    obj = pkgutil.resolve_name(name)
+    if not inspect.isclass(obj):
+        owner, _, method = name.rpartition(".")
+        owner = pkgutil.resolve_name(owner)
+        bases = [*owner.__mro__[1:], Model] if inspect.isclass(owner) else []
+        others = [getattr(base, method) for base in bases if hasattr(base, method)]
+        own = set(inspect.signature(obj).parameters) - {"self"}
+        return any(own <= sections(other)["Parameters"] for other in others)
+    if fields := getattr(obj, "__dataclass_fields__", None) or getattr(obj, "_fields", None):
+        return set(fields) == sections(obj)["Attributes"]
+    return getattr(obj, "_is_protocol", False) or "__init__" not in vars(obj)
+
+
+def numpydoc_errors(name):
+    validate = pytest.importorskip("numpydoc.validate").validate
+    errors = [(code, text) for code, text in validate(name)["errors"] if code in CHECKS]
+    return [
+        f"{name}: {code} {text}"
+        for code, text in errors
+        if code != "PR01" or not takes_documented_parameters(name)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("summary", "parameters", "codes"),
+    [
+        ("Assign.", "q : Tensor\n    Soft assignments.", []),
+        ("assign.", "q : Tensor\n    Soft assignments.", ["SS02"]),
+        ("Assign.", "q\n    Soft assignments.", ["PR04"]),
+        ("Assign.", "p : Tensor\n    Soft assignments.", ["PR01", "PR02"]),
+    ],
+)
+def test_numpydoc_finds_faults_of_a_docstring(summary, parameters, codes, monkeypatch):
+    docstring = f"{summary}\n\nParameters\n----------\n{parameters}\n"
+    monkeypatch.setattr(clustering.hard_assignment, "__doc__", docstring)
+    assert [e.split()[1] for e in numpydoc_errors("sklearn_ssldec.clustering.hard_assignment")] == codes
+
+
+def test_docstrings_are_numpydoc():
+    assert [error for name in documented_objects() for error in numpydoc_errors(name)] == []
+
+
+ESTIMATORS = [
+    sklearn_ssldec.SSLDECClassifier,
+    baselines.SupervisedClassifier,
+    baselines.PseudoLabelClassifier,
+    baselines.PiModelClassifier,
+    baselines.TemporalEnsemblingClassifier,
+    sklearn_ssldec.SSLDECSegmenter,
+    baselines.PseudoLabelSegmenter,
+]
+
+
+@pytest.mark.parametrize("cls", [*ESTIMATORS, TemperatureScaledClassifier], ids=lambda cls: cls.__name__)
+def test_the_docstring_of_an_estimator_names_its_parameters(cls):
+    told = sections(cls)["Parameters"]
+    assert told - {"kwargs"} == set(cls._get_param_names())
+    parts = re.findall(r"^ *- ``(\w+)``", inspect.getdoc(cls), re.M)
+    assert parts == list(getattr(cls, "_parts", ()))
+
+
+def fitted(cls):
+    """Return an estimator of this class, fitted in no time."""
+    if issubclass(cls, TemperatureScaledClassifier):
+        X, truth = make_blobs(40, centers=2, random_state=0)
+        inner = fitted(sklearn_ssldec.SSLDECClassifier)
+        return cls(inner, cv=2).fit(pd_frame(X), np.where(np.arange(40) < 16, truth, -1))
+    quick = {"pretrain_epochs": 1, "random_state": 0, "device": "cpu"}
+    if "max_iter" in cls().get_params():
+        quick["max_iter"] = 1
+    if issubclass(cls, BaseSegmenter):
+        maps = np.zeros((2, 12, 12), dtype=int)
+        maps[:, 3:8, 3:8] = 1
+        images = maps + 0.1 * np.random.default_rng(0).standard_normal(maps.shape)
+        quick |= {"module__width": 0.1, "patch_size": 8, "min_batches": 1, "patches_per_epoch": 2}
+        return cls(**quick).fit(images, [maps[0], None])
+    X, truth = make_blobs(40, centers=2, random_state=0)
+    return cls(**quick).fit(pd_frame(X), np.where(np.arange(40) < 16, truth, -1))
+
+
+def pd_frame(X):
+    return pytest.importorskip("pandas").DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("cls", [*ESTIMATORS, TemperatureScaledClassifier], ids=lambda cls: cls.__name__)
+def test_the_docstring_of_an_estimator_names_its_attributes(cls):
+    estimator = fitted(cls)
+    is_public = re.compile(r"[a-z]\w*_").fullmatch
+    assert {name for name in dir(estimator) if is_public(name)} == sections(cls)["Attributes"]
