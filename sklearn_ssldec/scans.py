@@ -52,8 +52,9 @@ def load_nifti(
     Returns
     -------
     ndarray of shape (\*spatial) or (n_channels, \*spatial)
-        float32; of a single file that stores integers without a scale, these integers. A fourth axis of the
-        file holds channels, and comes first. Voxels are not resampled, and their size is not returned.
+        The volume in float32, or in its own integers if it is a single file that stores these without a
+        scale. A fourth axis of the file holds channels, and comes first. Voxels are not resampled, and their
+        size is not returned.
 
     Raises
     ------

@@ -4,6 +4,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -256,8 +258,9 @@ def takes_documented_parameters(name):
         others = [getattr(base, method) for base in bases if hasattr(base, method)]
         own = set(inspect.signature(obj).parameters) - {"self"}
         return any(own <= sections(other)["Parameters"] for other in others)
-    if fields := getattr(obj, "__dataclass_fields__", None) or getattr(obj, "_fields", None):
-        return set(fields) == sections(obj)["Attributes"]
+    if is_dataclass(obj) or hasattr(obj, "_fields"):
+        fields = {each.name for each in dataclass_fields(obj)} if is_dataclass(obj) else set(obj._fields)
+        return fields == sections(obj)["Attributes"]
     return getattr(obj, "_is_protocol", False) or "__init__" not in vars(obj)
 
 

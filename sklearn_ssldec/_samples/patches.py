@@ -27,7 +27,7 @@ def find_centers(
 
     Parameters
     ----------
-    codes : Tensor of shape (n_positions,), integer, or None
+    codes : Tensor of int of shape (n_positions,), or None
         Class of each voxel to choose from.
     positions : Tensor of shape (n_positions,), int64
         The voxels to choose from.

@@ -42,7 +42,22 @@ class Rows:
         return samples, samples[:2].to(device, torch.float32)
 
     def net_params(self, network: EmbeddingNetwork, samples: Any, example: Tensor) -> dict[str, Any]:
-        """Return parameters of the net that depend on the samples: none."""
+        """Return no parameters: those of the net do not depend on the samples.
+
+        Parameters
+        ----------
+        network : EmbeddingNetwork
+            The network.
+        samples : Tensor of shape (n_samples, ...)
+            The samples.
+        example : Tensor of shape (2, ...)
+            Two of them.
+
+        Returns
+        -------
+        dict
+            Nothing.
+        """
         return {}
 
 

@@ -28,6 +28,8 @@ class VoxelNet(SSLDECNet):
     ----------
     module : EmbeddingNetwork
         A fully convolutional network from patches to voxel-wise log q, smaller by `margin` on each side.
+    *args : tuple
+        Further positional parameters of `SSLDECNet`.
     patch_size : tuple of int
         Sides of the training patches.
     margin : tuple of int

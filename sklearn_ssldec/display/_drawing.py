@@ -76,6 +76,7 @@ def make_axes(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwar
     Returns
     -------
     ndarray of Axes of this shape
+        The axes.
 
     Raises
     ------
@@ -117,6 +118,7 @@ def drawing_on(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwa
     Yields
     ------
     ndarray of Axes of this shape
+        The axes.
 
     Raises
     ------

@@ -241,6 +241,7 @@ def to_plane(Z: np.ndarray, method: str, random_state: np.random.RandomState) ->
     Returns
     -------
     ndarray of shape (n_samples, 2)
+        Points.
     """
     if Z.shape[1] == 2:
         return Z

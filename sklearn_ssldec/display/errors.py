@@ -24,7 +24,7 @@ from sklearn_ssldec.labels import find_unlabeled_label, labeled_mask, labeled_va
 
 
 class LabeledConfusionMatrixDisplay(ConfusionMatrixDisplay):
-    """scikit-learn's confusion matrix, of the labeled rows only.
+    """Confusion matrix of scikit-learn, for the labeled rows only.
 
     Predictions of samples whose labels the estimator was trained on look better than they are: pass those of
     `sklearn_ssldec.model_selection.cross_val_predict_labeled` to `from_predictions`.
