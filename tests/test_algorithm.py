@@ -197,6 +197,18 @@ def test_lower_threshold_is_content():
     assert run(model, labeled_threshold=0.5).history[-1]["labeled_epochs"] == 0
 
 
+@pytest.mark.parametrize(("class_mean", "accuracy", "epochs"), [(False, 0.75, 0), (True, 0.5, 4)])
+def test_accuracy_may_be_the_mean_over_classes(class_mean, accuracy, epochs):
+    # Three labels of class 0, all right, and one of class 1, wrong: 3/4 of the labels, (1 + 0)/2 of the classes.
+    model = ScriptedModel(soft(0, 0, 0, 0, 1, 1))
+    outcome = run(
+        model, torch.tensor([0, 0, 0, 1, -1, -1]), max_iter=1, labeled_threshold=0.75, class_mean=class_mean
+    )
+    assert [record["labeled_accuracy"] for record in outcome.history] == [accuracy, accuracy]
+    assert outcome.history[-1]["labeled_epochs"] == epochs
+    assert model.trained_on()[4:] == [[0, 1, 2, 3]] * epochs
+
+
 def test_ends_when_no_more_than_tol_changes():
     start, moved = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
     model = ScriptedModel(start, start, start, start, moved, moved)
@@ -226,6 +238,15 @@ def test_ends_at_max_iter():
     a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
     outcome = run(ScriptedModel(a, a, a, a, b, a, b, a, b), max_iter=3)
     assert (outcome.n_iter, outcome.termination_condition) == (3, "max_iter")
+
+
+def test_calm_iterations_that_are_too_few_at_max_iter_are_not_tol():
+    a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    script = (a, a, a, a, b, b, b)  # one iteration changes something, the following two nothing
+    outcome = run(ScriptedModel(*script), max_iter=3, n_iter_no_change=3)
+    assert (outcome.n_iter, outcome.n_calm, outcome.termination_condition) == (3, 2, "max_iter")
+    outcome = run(ScriptedModel(*script), max_iter=3, n_iter_no_change=2)
+    assert (outcome.n_iter, outcome.n_calm, outcome.termination_condition) == (3, 2, "tol")
 
 
 def test_labeled_samples_stand_in_for_a_class_that_is_never_predicted():

@@ -117,6 +117,16 @@ def test_target_distribution_with_prior_by_hand():
     assert_allclose(p, [[33 / 42, 9 / 42], [132 / 213, 81 / 213]], rtol=1e-6)
 
 
+def test_target_distribution_with_hard_frequencies_by_hand():
+    # Clusters 0, 0 and 1 are the most probable, so that f = (2, 1), where the soft sums are (1.3, 1.7);
+    # rows 1 and 2: 0.36/2 : 0.16/1 = 9 : 8; row 3: 0.01/2 : 0.81/1 = 1 : 162
+    p = target_distribution(torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]]), frequency="hard")
+    assert_allclose(p, [[9 / 17, 8 / 17], [9 / 17, 8 / 17], [1 / 163, 162 / 163]], rtol=1e-6)
+    # A cluster that is never the most probable counts as one sample: 0.64/2 : 0.04/1 = 8 : 1, 0.36/2 : 0.16/1
+    p = target_distribution(torch.tensor([[0.8, 0.2], [0.6, 0.4]]), frequency="hard")
+    assert_allclose(p, [[8 / 9, 1 / 9], [9 / 17, 8 / 17]], rtol=1e-6)
+
+
 @given(n=st.integers(1, 20), k=sizes, seed=st.integers(0, 99))
 def test_target_distribution_properties(n, k, seed):
     q = log_soft_assignment(embeddings(n, 2, 5.0, seed), embeddings(k, 2, seed=seed + 1)).exp()
