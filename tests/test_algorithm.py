@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from sklearn_ssldec.algorithm import SSLDEC, Epoch, Settings
+from sklearn_ssldec import algorithm
+from sklearn_ssldec.algorithm import SSLDEC, DivergenceError, Epoch, Outcome, Settings
 from sklearn_ssldec.clustering import target_distribution
 
 SETTINGS = Settings(
@@ -114,6 +115,9 @@ def test_labeled_samples_join_the_batches_with_their_labels():
     assert index.tolist() == [0, 1]
     assert_allclose(P[index], [[1, 0], [0, 1]])
     assert weight == 0.5
+    model = ScriptedModel(soft(0, 1, 0, 0, 0, 1))
+    run(model, max_iter=1, labeled_weight=0.0)
+    assert model.joined == [None] * 4
 
 
 def test_small_subsets_are_drawn_again_until_there_are_enough_batches():
@@ -122,6 +126,10 @@ def test_small_subsets_are_drawn_again_until_there_are_enough_batches():
     drawn = model.trained_on()[3:]
     assert [len(index) for index in drawn] == [2] * 5
     assert len({tuple(index) for index in drawn}) > 1
+    torch.manual_seed(1)
+    again = ScriptedModel(soft(0, 1, 0, 0, 0, 0))
+    run(again, max_iter=1, min_batches=5)
+    assert again.trained_on()[3:] == drawn, "the draws come from the generator"
     model = ScriptedModel(soft(0, 1, 0, 0, 0, 0), batch_size=2)
     run(model, max_iter=1, min_batches=3, balance=None)  # three batches at once
     assert len(model.trained_on()) == 4
@@ -197,6 +205,18 @@ def test_lower_threshold_is_content():
     assert run(model, labeled_threshold=0.5).history[-1]["labeled_epochs"] == 0
 
 
+@pytest.mark.parametrize(("class_mean", "accuracy", "epochs"), [(False, 0.75, 0), (True, 0.5, 4)])
+def test_accuracy_may_be_the_mean_over_classes(class_mean, accuracy, epochs):
+    # Three labels of class 0, all right, and one of class 1, wrong: 3/4 of the labels, 1/2 of the classes.
+    model = ScriptedModel(soft(0, 0, 0, 0, 1, 1))
+    outcome = run(
+        model, torch.tensor([0, 0, 0, 1, -1, -1]), max_iter=1, labeled_threshold=0.75, class_mean=class_mean
+    )
+    assert [record["labeled_accuracy"] for record in outcome.history] == [accuracy, accuracy]
+    assert outcome.history[-1]["labeled_epochs"] == epochs
+    assert model.trained_on()[4:] == [[0, 1, 2, 3]] * epochs
+
+
 def test_ends_when_no_more_than_tol_changes():
     start, moved = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
     model = ScriptedModel(start, start, start, start, moved, moved)
@@ -226,6 +246,17 @@ def test_ends_at_max_iter():
     a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
     outcome = run(ScriptedModel(a, a, a, a, b, a, b, a, b), max_iter=3)
     assert (outcome.n_iter, outcome.termination_condition) == (3, "max_iter")
+    outcome = run(ScriptedModel(a, a, a, a, b), max_iter=1)
+    assert (outcome.n_iter, outcome.termination_condition) == (1, "max_iter")
+
+
+def test_calm_iterations_that_are_too_few_at_max_iter_are_not_tol():
+    a, b = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+    script = (a, a, a, a, b, b, b)  # one iteration changes something, the following two nothing
+    outcome = run(ScriptedModel(*script), max_iter=3, n_iter_no_change=3)
+    assert (outcome.n_iter, outcome.n_calm, outcome.termination_condition) == (3, 2, "max_iter")
+    outcome = run(ScriptedModel(*script), max_iter=3, n_iter_no_change=2)
+    assert (outcome.n_iter, outcome.n_calm, outcome.termination_condition) == (3, 2, "tol")
 
 
 def test_labeled_samples_stand_in_for_a_class_that_is_never_predicted():
@@ -237,6 +268,7 @@ def test_labeled_samples_stand_in_for_a_class_that_is_never_predicted():
     assert len(index) == 2
     assert_allclose(P[index.index(1)], [0, 1])
     assert outcome.history[-1]["n_absent_classes"] == 1
+    assert outcome.history[-1]["share_changed"] == 0  # standing in is not being predicted
 
 
 def test_balance_keeps_a_rare_class_from_starving_the_others():
@@ -264,6 +296,9 @@ def test_history_has_one_record_an_iteration():
     assert [record["iteration"] for record in outcome.history] == [0, 1]
     first, last = outcome.history
     assert math.isnan(first["share_changed"])
+    assert (first["loss"], first["subset_size"], first["labeled_epochs"]) == (0.5, 2, 3)
+    without = run(ScriptedModel(soft(0, 1, 0, 1, 0, 1)), pretrain_epochs=0, max_iter=0)
+    assert math.isnan(without.history[0]["loss"])
     assert last["subset_size"] == 6
     assert last["loss"] == 0.5
     assert last["seconds"] >= 0
@@ -293,3 +328,91 @@ def test_the_threshold_falls_to_the_least_that_was_reached():
     assert algorithm.reachable_threshold() == 0.7  # 0.9, 0.95, 0.7
     algorithm.outcome.history[2]["labeled_epochs"] = 9
     assert algorithm.reachable_threshold() == 1.0
+
+
+# Early ends, and going on ---------------------------------------------------------------------------------
+
+
+class FailingModel(ScriptedModel):
+    """Raises an error in place of its n-th epoch of training."""
+
+    def __init__(self, n, error, *Qs):
+        super().__init__(*Qs)
+        self.n, self.error = n, error
+
+    def train_epoch(self, *args, **kwargs):
+        self.n -= 1
+        if self.n == 0:
+            raise self.error
+        return super().train_epoch(*args, **kwargs)
+
+
+A, B = soft(0, 1, 0, 1, 0, 0), soft(0, 1, 0, 1, 0, 1)
+
+
+def test_an_interrupted_cycle_ends_with_the_model_as_it_is():
+    model = FailingModel(5, KeyboardInterrupt(), A, A, A, A, B)
+    outcome = run(model, max_iter=9, n_iter_no_change=9)
+    assert (outcome.n_iter, outcome.termination_condition) == (1, "interrupted")
+    assert torch.equal(outcome.Q, B)
+    assert torch.equal(outcome.supervised, torch.tensor([0, 1, 0, 1, 0, 0]))
+    assert len(outcome.history) == 2
+
+
+def test_an_interrupted_pretraining_leaves_a_record():
+    outcome = run(FailingModel(2, KeyboardInterrupt(), A, B))
+    assert (outcome.n_iter, outcome.termination_condition) == (0, "interrupted")
+    assert torch.equal(outcome.Q, B)
+    (record,) = outcome.history
+    assert math.isnan(record["loss"])
+    assert (record["iteration"], record["labeled_epochs"], record["labeled_accuracy"]) == (0, 0, 1)
+
+
+def test_a_cycle_that_diverges_goes_back_to_its_last_iteration():
+    # Two epochs an iteration: the second iteration's first changes the model, its second diverges.
+    model = FailingModel(7, DivergenceError("loss"), *[A] * 6, B, B)
+    outcome = run(model, max_iter=9, n_iter_no_change=9, min_batches=2)
+    assert (outcome.n_iter, outcome.termination_condition) == (1, "diverged")
+    assert torch.equal(outcome.Q, A)
+    assert len(outcome.history) == 2
+
+
+def test_divergence_in_pretraining_is_an_error():
+    with pytest.raises(DivergenceError, match="loss"):
+        run(FailingModel(2, DivergenceError("loss"), A))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_predictions_that_are_not_finite_are_divergence(value, monkeypatch):
+    monkeypatch.setattr(algorithm, "MANY_ROWS", 4)
+    broken = A.clone()
+    broken[5, 0] = value
+    with pytest.raises(DivergenceError, match="predictions are not finite"):
+        run(ScriptedModel(A, A, A, broken))
+    outcome = run(ScriptedModel(A, A, A, A, broken), max_iter=9)
+    assert (outcome.n_iter, outcome.termination_condition) == (0, "diverged")
+    assert torch.equal(outcome.Q, A)
+
+
+def test_goes_on_from_an_outcome():
+    reported = []
+    settings = Settings(**{**SETTINGS.__dict__, "max_iter": 3, "n_iter_no_change": 2, "lr": (1e-2, 2e-3)})
+    before = Outcome(
+        n_iter=1, n_calm=1, supervised=torch.tensor([1]), history=[{"iteration": 0}, {"iteration": 1}]
+    )
+    model = ScriptedModel(A)
+    outcome = SSLDEC(model, X, Y, 2, settings, outcome=before, report=reported.append).run()
+    assert len(model.trained_on()) == 1  # no pre-training, and one iteration, the second calm one
+    assert_allclose(model.schedule(), [(6e-3, 0.5)])
+    assert (outcome.n_iter, outcome.termination_condition) == (2, "tol")
+    assert [record["iteration"] for record in outcome.history] == [0, 1, 2]
+    assert outcome.supervised.tolist() == [1]
+
+
+def test_labels_may_be_of_fewer_bits():
+    # As those of many voxels are; class 1 is predicted nowhere.
+    runs = [ScriptedModel(soft(0, 0, 0, 0, 0, 0)) for _ in range(2)]
+    outcomes = [run(model, y) for model, y in zip(runs, (Y, Y.to(torch.int16)), strict=True)]
+    assert runs[0].trained_on() == runs[1].trained_on()
+    for one, other in zip(*(outcome.history for outcome in outcomes), strict=True):
+        assert {**one, "seconds": 0} == pytest.approx({**other, "seconds": 0}, nan_ok=True)

@@ -6,9 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from sklearn_ssldec import clustering
 from sklearn_ssldec.clustering import (
     ClusteringLayer,
+    OneHot,
     balanced_subset,
+    hard_assignment,
     kl_divergence,
     log_soft_assignment,
     target_distribution,
@@ -73,11 +76,22 @@ def test_soft_assignment_of_voxels_is_that_of_samples():
     assert torch.equal(voxelwise.movedim(1, -1), log_soft_assignment(z, centers))
 
 
+def test_soft_assignment_of_voxels_by_hand():
+    # Embeddings 0, 1, 2, 3 and centroids 0, 1: kernels 1 and 1/2, 1/2 and 1, 1/5 and 1/2, 1/10 and 1/5
+    z = torch.arange(4.0).reshape(1, 1, 2, 2)
+    q = log_soft_assignment(z, torch.tensor([[0.0], [1.0]]), axis=1).exp()
+    assert_allclose(q[0, 0], [[2 / 3, 1 / 3], [2 / 7, 1 / 3]], rtol=1e-6)
+    assert_allclose(q[0, 1], [[1 / 3, 2 / 3], [5 / 7, 2 / 3]], rtol=1e-6)
+
+
 def test_soft_assignment_of_half_precision_is_computed_in_float32():
     z, centers = embeddings(50, 4), embeddings(3, 4, seed=1)
     log_q = log_soft_assignment(z.bfloat16(), centers.bfloat16())
     assert log_q.dtype == torch.float32
     assert_allclose(log_q.exp().sum(1), 1, rtol=1e-6)
+    # d^2 = 90,000 is more than the largest float16
+    log_q = log_soft_assignment(torch.tensor([[300.0]]).half(), torch.tensor([[0.0], [100.0]]).half())
+    assert_allclose(log_q.exp()[0], [40_001 / 130_002, 90_001 / 130_002], rtol=1e-5)
 
 
 @pytest.mark.parametrize("alpha", [0, -1.0, math.inf, math.nan])
@@ -93,6 +107,16 @@ def test_centroids_may_start_spread():
     glorot = ClusteringLayer(3, 2).centers
     torch.manual_seed(0)
     assert torch.equal(ClusteringLayer(3, 2, spread=2.0).centers, glorot)  # three do not fit into two
+    assert ClusteringLayer(2, 2, spread=3.0).centers.tolist() == [[3, 0], [0, 3]]
+
+
+@pytest.mark.parametrize(("kwargs", "expected"), [({}, [2 / 3, 1 / 3]), ({"alpha": 3.0}, [16 / 25, 9 / 25])])
+def test_clustering_layer_returns_the_soft_assignment(kwargs, expected):
+    # d^2 = 0 and 1; alpha = 1: kernels 1 and 1/2; alpha = 3: 1 and (4/3)^-2 = 9/16
+    layer = ClusteringLayer(n_clusters=2, n_features=1, **kwargs)
+    layer.centers.data = torch.tensor([[0.0], [1.0]])
+    assert_allclose(layer(torch.zeros(1, 1)).exp().detach()[0], expected, rtol=1e-6)
+    assert layer.n_features == 1
 
 
 def test_clustering_layer_is_glorot_initialised():
@@ -115,6 +139,44 @@ def test_target_distribution_with_prior_by_hand():
     # the same, with 11 : 9 and 44 : 81 multiplied by 3 : 1
     p = target_distribution(torch.tensor([[0.5, 0.5], [0.4, 0.6]]), torch.tensor([0.75, 0.25]))
     assert_allclose(p, [[33 / 42, 9 / 42], [132 / 213, 81 / 213]], rtol=1e-6)
+
+
+def test_target_distribution_with_hard_frequencies_by_hand():
+    # Clusters 0, 0 and 1 are the most probable, so that f = (2, 1), where the soft sums are (1.3, 1.7);
+    # rows 1 and 2: 0.36/2 : 0.16/1 = 9 : 8; row 3: 0.01/2 : 0.81/1 = 1 : 162
+    p = target_distribution(torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]]), frequency="hard")
+    assert_allclose(p, [[9 / 17, 8 / 17], [9 / 17, 8 / 17], [1 / 163, 162 / 163]], rtol=1e-6)
+    # A cluster that is never the most probable counts as one sample: 0.64/2 : 0.04/1 = 8 : 1, 0.36/2 : 0.16/1
+    p = target_distribution(torch.tensor([[0.8, 0.2], [0.6, 0.4]]), frequency="hard")
+    assert_allclose(p, [[8 / 9, 1 / 9], [9 / 17, 8 / 17]], rtol=1e-6)
+
+
+def test_target_distribution_of_half_precision_is_computed_in_float32():
+    # Of rows that are all alike P is Q. The sum of the first column is too large for float16, and the square
+    # of the second too small.
+    q = torch.tensor([[1.0, 2**-13]]).half().expand(2**16, 2)
+    p = target_distribution(q)
+    assert p.dtype == torch.float16
+    assert_allclose(p.double(), q.double(), rtol=2e-3)
+
+
+def test_target_distribution_adds_many_samples_without_loss(monkeypatch):
+    # In float32, 2^24 + 1 is 2^24: of 4096 further samples nothing would arrive.
+    monkeypatch.setattr(clustering, "MANY_ROWS", 1)
+    q = torch.ones(4097, 2)
+    q[0, 0] = 2**24
+    f = 2**24 + 4096, 4097
+    assert_allclose(target_distribution(q)[1:, 0], f[1] / (f[0] + f[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("frequency", ["soft", "hard"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_part_of_the_rows_at_a_time_is_as_all_at_once(dtype, frequency, monkeypatch):
+    q = log_soft_assignment(embeddings(11, 2, 3.0), embeddings(3, 2, seed=1)).exp().to(dtype)
+    p, hard = target_distribution(q, frequency=frequency), hard_assignment(q)
+    monkeypatch.setattr(clustering, "MANY_ROWS", 4)
+    assert_allclose(target_distribution(q, frequency=frequency).float(), p.float(), rtol=1e-3)
+    assert torch.equal(hard_assignment(q), hard)
 
 
 @given(n=st.integers(1, 20), k=sizes, seed=st.integers(0, 99))
@@ -143,6 +205,23 @@ def test_target_distribution_keeps_the_proportions_that_the_prior_tells():
     assert kept > 0.97
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(torch.float32, torch.int64), (torch.float16, torch.int16)], ids=str
+)
+def test_hard_assignment_is_the_most_probable_cluster(dtype, expected):
+    clusters = hard_assignment(torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3], [0.1, 0.1, 0.8]]).to(dtype))
+    assert clusters.tolist() == [1, 0, 2]
+    assert clusters.dtype == expected
+
+
+def test_one_hot_targets_by_hand():
+    Y = OneHot(torch.tensor([0, 2, -1]), n_classes=3)
+    assert Y[torch.tensor([1, 0])].tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert Y[torch.tensor([[1], [0]])].tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
+    assert Y.known(torch.tensor([0, 1, 2])).tolist() == [True, True, False]
+    assert Y.device == torch.device("cpu")
+
+
 # Equation 3 ---------------------------------------------------------------------------------------------
 
 
@@ -151,6 +230,12 @@ def test_kl_divergence_by_hand():
     p = torch.tensor([[0.5, 0.5], [0.3, 0.7]])
     q = torch.tensor([[0.25, 0.75], [0.3, 0.7]])
     assert_allclose(kl_divergence(p, q.log()), 0.25 * math.log(4 / 3), rtol=1e-5)
+
+
+def test_clusters_are_along_the_last_axis_unless_told_otherwise():
+    # log 2 and log 4, averaged over 2 samples of one row each
+    p, q = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]), torch.tensor([[[0.5, 0.5]], [[0.75, 0.25]]])
+    assert_allclose(kl_divergence(p, q.log()), 1.5 * math.log(2), rtol=1e-6)
 
 
 def test_kl_divergence_of_labels_is_the_cross_entropy():
@@ -164,6 +249,14 @@ def test_kl_divergence_of_voxels_is_the_mean_over_voxels():
     p, q = (torch.softmax(embeddings(2 * 3 * 3, 4, seed=s), 1).reshape(2, 3, 3, 4) for s in (0, 1))
     voxelwise = kl_divergence(p.movedim(-1, 1), q.log().movedim(-1, 1), axis=1)
     assert_allclose(voxelwise, kl_divergence(p.reshape(-1, 4), q.reshape(-1, 4).log()), rtol=1e-6)
+
+
+def test_kl_divergence_weighted_by_hand():
+    # log 2 with weight 3 and log 4 with weight 1: (3 log 2 + 2 log 2) / 4
+    p, q = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.5, 0.5], [0.75, 0.25]])
+    weighted = kl_divergence(p, q.log(), torch.tensor([3.0, 1.0]))
+    assert_allclose(weighted, 5 / 4 * math.log(2), rtol=1e-6)
+    assert kl_divergence(p, q.log(), torch.zeros(2)) == 0  # the average of nothing
 
 
 # Equation 4 ---------------------------------------------------------------------------------------------
@@ -218,5 +311,7 @@ def test_balanced_subset_draws_at_random():
         set(balanced_subset(predicted, 2, generator=torch.Generator().manual_seed(s)).tolist())
         for s in range(20)
     ]
+    again = balanced_subset(predicted, 2, generator=torch.Generator().manual_seed(0))
+    assert set(again.tolist()) == draws[0]
     assert len(set.union(*draws)) > 40
     assert len({frozenset(draw) for draw in draws}) > 10
