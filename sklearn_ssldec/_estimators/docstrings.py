@@ -61,7 +61,8 @@ tol : float, default=1e-3
     "labeled_threshold_rows": """
 labeled_threshold : float, default=1.0
     Accuracy on the labeled samples to which each iteration trains them. The paper has 1. Lower it
-    if some labels may be wrong.
+    if some labels may be wrong. If it is missed in three iterations in a row, it falls to the
+    accuracy that was reached.
 """,
     "labeled_threshold_voxels": """
 labeled_threshold : float, default=0.8
