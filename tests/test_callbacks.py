@@ -1,5 +1,7 @@
 """skorch's callbacks: they work, or are refused by name with the reason."""
 
+import threading
+
 import numpy as np
 import pytest
 from skorch import callbacks as of_skorch
@@ -53,3 +55,13 @@ def test_what_a_checkpoint_of_skorch_holds_are_the_weights_at_the_end(blobs, tmp
         weight.data.zero_()
     clf.nets_[0].load_params(f_params=tmp_path / "train_end_params.pt")
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+def test_a_callback_that_cannot_be_copied_is_named(blobs):
+    class Locked(of_skorch.Callback):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+    X, y, _ = blobs
+    with pytest.raises(ValueError, match=r"callbacks holds .*Locked.*cannot be copied.*on_train_begin"):
+        SSLDECClassifier(**QUICK, callbacks=[Locked()]).fit(X, y)

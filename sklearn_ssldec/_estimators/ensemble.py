@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 from joblib import effective_n_jobs
-from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_ssldec._estimators.task import Task
+from sklearn_ssldec._training.callbacks import copied
 from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
 from sklearn_ssldec._training.distributed import Alone, Processes, check_processes, first_alone, same_for_all
 from sklearn_ssldec._training.interrupt import on_interrupt
@@ -184,7 +184,7 @@ def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
         network,
         n_operations=n_operations,
         lr=task.settings.pretrain_lr[0],
-        callbacks=clone(params.pop("callbacks"), safe=False),
+        callbacks=copied(params.pop("callbacks")),
         device=task.device,
         verbose=0,
         generator=generator,

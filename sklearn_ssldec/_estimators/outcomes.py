@@ -44,10 +44,9 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
     if last and min(last) < settings.labeled_threshold:
         warn(
             f"Training on the labeled samples ended at an accuracy of {min(last):.3f}, below "
-            f"labeled_threshold={settings.labeled_threshold}, after "
-            f"cycle__max_labeled_epochs={settings.max_labeled_epochs} epochs of the last iteration. If "
-            "some labels may be wrong, lower labeled_threshold; otherwise raise "
-            "cycle__max_labeled_epochs or lr.",
+            f"labeled_threshold={settings.labeled_threshold}, although iterations train on them for up to "
+            f"cycle__max_labeled_epochs={settings.max_labeled_epochs} epochs. If some labels may be wrong, "
+            "lower labeled_threshold; otherwise raise cycle__max_labeled_epochs or lr.",
             ConvergenceWarning,
         )
     for outcome in outcomes:

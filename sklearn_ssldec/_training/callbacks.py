@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from sklearn.base import clone
 from skorch import callbacks as of_skorch
 
 # Each with the reason, and what to use instead.
@@ -24,6 +25,33 @@ REFUSED: dict[type, str] = {
     ),
     of_skorch.ProgressBar: "verbose=1 shows a progress bar",
 }
+
+
+def copied(callbacks: Any) -> Any:
+    """Return copies of callbacks, since training changes them.
+
+    Parameters
+    ----------
+    callbacks : list of skorch callbacks, "disable" or None
+        The user's parameter.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be copied, as one that holds an open file or a lock.
+    """
+    if not isinstance(callbacks, list):
+        return callbacks
+    copies = []
+    for callback in callbacks:
+        try:
+            copies.append(clone(callback, safe=False))
+        except TypeError as error:
+            raise ValueError(
+                f"callbacks holds {callback!r}, which cannot be copied: {error}. Each network has "
+                "copies of its own. Pass a callback that opens its file or connection in on_train_begin."
+            ) from error
+    return copies
 
 
 def check_callbacks(callbacks: Any) -> None:
