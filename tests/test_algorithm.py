@@ -93,9 +93,9 @@ def test_pretraining_sees_the_labeled_samples_with_their_labels_at_a_falling_lea
 def test_iteration_trains_on_a_balanced_subset_with_computed_targets():
     Q = soft(0, 1, 0, 0, 0, 1, certainty=0.8)  # two samples are predicted to be of class 1
     model = ScriptedModel(Q)
-    run(model, max_iter=1)
+    outcome = run(model, max_iter=1)
     (_, index, P) = model.calls[-1]
-    assert len(index) == 4
+    assert len(index) == outcome.history[-1]["subset_size"] == 4
     assert {1, 5} < set(index)
     assert_allclose(P, target_distribution(Q)[index])
 
@@ -205,13 +205,13 @@ def test_lower_threshold_is_content():
     assert run(model, labeled_threshold=0.5).history[-1]["labeled_epochs"] == 0
 
 
-@pytest.mark.parametrize(("class_mean", "accuracy", "epochs"), [(False, 0.75, 0), (True, 0.5, 4)])
-def test_accuracy_may_be_the_mean_over_classes(class_mean, accuracy, epochs):
+@pytest.mark.parametrize(
+    ("changes", "accuracy", "epochs"), [({}, 0.75, 0), ({"class_mean": True}, 0.5, 4)], ids=["plain", "mean"]
+)
+def test_accuracy_may_be_the_mean_over_classes(changes, accuracy, epochs):
     # Three labels of class 0, all right, and one of class 1, wrong: 3/4 of the labels, 1/2 of the classes.
     model = ScriptedModel(soft(0, 0, 0, 0, 1, 1))
-    outcome = run(
-        model, torch.tensor([0, 0, 0, 1, -1, -1]), max_iter=1, labeled_threshold=0.75, class_mean=class_mean
-    )
+    outcome = run(model, torch.tensor([0, 0, 0, 1, -1, -1]), max_iter=1, labeled_threshold=0.75, **changes)
     assert [record["labeled_accuracy"] for record in outcome.history] == [accuracy, accuracy]
     assert outcome.history[-1]["labeled_epochs"] == epochs
     assert model.trained_on()[4:] == [[0, 1, 2, 3]] * epochs
