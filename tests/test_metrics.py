@@ -17,6 +17,20 @@ def test_agrees_with_f1_on_one_volume():
     )
 
 
+def test_a_flat_list_is_one_volume_and_a_list_of_lists_several():
+    # 2 * 2 / (3 + 2) in one volume; 2/3 and 0 in two
+    assert dice_score([1, 1, 0, 1], [1, 0, 0, 1]) == pytest.approx(4 / 5)
+    assert dice_score([[1, 1], [0, 1]], [[1, 0], [0, 0]]) == pytest.approx(1 / 3)
+    assert dice_score([[1, 1, 0, 1]], [[1, 0, 0, 1]]) == pytest.approx(4 / 5)
+    with pytest.raises(ValueError, match="no label to score"):
+        dice_score([], [])
+
+
+def test_without_a_label_to_ignore_every_label_counts():
+    scores = dice_score(np.array([[1, -1, 0]]), np.array([[1, 1, 0]]), ignore_label=None, average=None)
+    assert_allclose(scores, [0, 2 / 3])  # of -1 and 1
+
+
 def test_volumes_are_averaged_not_pooled():
     truth = [np.array([[1, 1], [0, 0]]), np.array([[1, 0, 0]])]
     predicted = [np.array([[1, 1], [0, 0]]), np.array([[0, 1, 0]])]
