@@ -26,6 +26,15 @@ def test_a_flat_list_is_one_volume_and_a_list_of_lists_several():
         dice_score([], [])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_score_of_nothing_is_nan_without_a_warning():
+    truth = np.array([[0, 1]])
+    assert np.isnan(dice_score(truth, truth, labels=[7]))
+    assert_allclose(dice_score(truth, truth, labels=[1, 7], average=None), [1, np.nan])
+    assert dice_score(truth, truth, labels=[1, 7]) == 1
+    assert type(dice_score(truth, truth)) is float
+
+
 def test_without_a_label_to_ignore_every_label_counts():
     scores = dice_score(np.array([[1, -1, 0]]), np.array([[1, 1, 0]]), ignore_label=None, average=None)
     assert_allclose(scores, [0, 2 / 3])  # of -1 and 1
