@@ -2,11 +2,18 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from sklearn_ssldec._samples import patches
-from sklearn_ssldec._samples.patches import auto_tile_size, find_centers, sample_positions, tiles
+from sklearn_ssldec._samples.patches import (
+    as_patch_size,
+    auto_tile_size,
+    find_centers,
+    sample_positions,
+    tiles,
+)
 
 CODES = torch.tensor([2, 0, 2, 0, 0, 0], dtype=torch.int16)  # none of class 1
 POSITIONS = torch.tensor([10, 11, 12, 13, 14, 15])
@@ -74,3 +81,14 @@ def test_the_largest_tile_by_hand(n_voxels, margin, n_dims, side):
     assert (
         auto_tile_size(10, margin, n_dims, n_bytes=4 * 10 * n_voxels) == side
     )  # 10 floats of 4 bytes a voxel
+
+
+@pytest.mark.parametrize("given", [(5, 5), 5, np.int64(5), [np.int32(5), 5]])
+def test_sides_of_a_patch(given):
+    sides = as_patch_size(given, 2)
+    assert sides == (5, 5)
+    assert [type(side) for side in sides] == [int, int]
+
+
+def test_a_patch_may_be_one_voxel_thin():
+    assert as_patch_size((1, 9, 4), 3) == (1, 9, 4)
