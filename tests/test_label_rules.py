@@ -7,7 +7,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import DataConversionWarning
 
-from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, mark_unlabeled
+from sklearn_ssldec.labels import (
+    encode_labels,
+    labeled_mask,
+    labeled_values,
+    mark_unlabeled,
+    warn_if_all_labeled,
+)
 
 HINT = "If -1 is a class and every sample is labeled, pass unlabeled_label=None."
 
@@ -68,3 +74,18 @@ def test_no_labels_at_all():
     assert labeled_mask(np.array([], dtype=object)).dtype == bool
     assert mark_unlabeled([]).tolist() == []
     assert mark_unlabeled([None, None]).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("y", "hinted"),
+    [
+        ([0, 0, 0, 1, 2], True),
+        ([0, 0, 1, 2], False),  # half of them are no majority
+        ([0, 0, 1, 1, 2], False),
+        ([0, 0, 0, 1, 3], False),
+    ],
+)
+def test_a_lost_mark_is_suspected_where_most_labels_are_0(y, hinted):
+    with pytest.warns(UserWarning, match="y has no unlabeled sample") as caught:
+        warn_if_all_labeled(encode_labels(y), -1)
+    assert ("meta-estimator" in str(caught[0].message)) == hinted
