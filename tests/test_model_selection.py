@@ -693,3 +693,11 @@ def test_halving_search_sees_whether_folds_change(moons):
     assert (seeded.shuffle, seeded.random_state) == (True, 0)
     assert not hasattr(SemiSupervisedSplitter(ShuffleSplit(3)), "shuffle")
     assert not hasattr(SemiSupervisedSplitter(LeaveOneOut()), "random_state")
+
+
+def test_a_mark_that_agrees_with_the_splitter_and_the_estimator_passes():
+    clf = SSLDECClassifier(unlabeled_label=99)
+    splitter = SemiSupervisedSplitter(3, unlabeled_label=99)
+    assert _splitter_for(clf, splitter, unlabeled_label=99).unlabeled_label == 99
+    with pytest.raises(ValueError, match="contradicts"):
+        _splitter_for(clf, splitter, unlabeled_label=7)

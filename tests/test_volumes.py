@@ -205,3 +205,11 @@ def test_labels_outside_the_image_do_not_count():
     assert_array_equal(ignored[0], outside | (labels == 9))
     with pytest.raises(ValueError, match="or lie outside the image, where X is NaN or masked"):
         encode_label_maps([np.array([[3, -1]])], [(1, 2)], outside=[np.array([[True, False]])])
+
+
+def test_nan_in_one_slab_of_several_marks_its_voxels_only(monkeypatch):
+    monkeypatch.setattr("sklearn_ssldec._samples.volumes.SLAB", 1)
+    volume = VOLUME.copy()
+    volume[1, 2, 3] = np.nan
+    (mask,) = voxels_outside([volume])
+    assert np.argwhere(mask).tolist() == [[2, 3]]
