@@ -29,6 +29,12 @@ def test_lines_where_there_is_no_terminal(blobs, capsys):
     assert "nan" not in "".join(lines)
 
 
+def test_nothing_is_shown_unless_asked_for(blobs, capfd):
+    X, y, _ = blobs
+    SSLDECClassifier(**{**QUICK, "verbose": 0}, max_iter=1).fit(X, y).predict(X)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_iterations_nothing_is_nan(blobs, capsys):
     X, y, _ = blobs
     SSLDECClassifier(**QUICK, max_iter=0).fit(X, y)

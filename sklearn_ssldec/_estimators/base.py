@@ -97,8 +97,11 @@ class BaseSSLDEC(BaseEstimator):
         cls._parameter_constraints = {name: cls._constraints[name] for name in cls._get_param_names()}
 
     @classmethod
-    def _checked(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _checked(cls, kwargs: dict[str, Any], *, in_fit: bool = False) -> dict[str, Any]:
         """Return the keyword arguments, after a check that they are parameters of parts.
+
+        scikit-learn's check of constructors passes each name in the signature, "kwargs" too, so that one is
+        refused in `fit`.
 
         Raises
         ------
@@ -106,7 +109,8 @@ class BaseSSLDEC(BaseEstimator):
             If one is not, as for a function's unknown arguments.
         """
         for name in kwargs:
-            if not name.startswith(FREE_PARTS) and name not in cls._parts:
+            allowed = name.startswith(FREE_PARTS) or name in cls._parts
+            if not allowed and (in_fit or name != "kwargs"):
                 known = [*cls._get_param_names(), *cls._parts]
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -157,6 +161,7 @@ class BaseSSLDEC(BaseEstimator):
     def _validate_params(self) -> None:
         """Validate the parameters, including those of parts."""
         super()._validate_params()
+        self._checked(self._kwargs, in_fit=True)
         validate_parameter_constraints(PART_CONSTRAINTS, self._kwargs, caller_name=type(self).__name__)
 
     def _of_part(self, part: str) -> dict[str, Any]:
