@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # On tiny networks threads cost more than they give: the tests take a quarter of the time on one.
 ONE_THREAD := OMP_NUM_THREADS=1
+# Test files run in two processes; those of one file stay together, since they share what is slow to make.
+TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .PHONY: demo test coverage lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-mnist \
     results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
@@ -17,10 +19,10 @@ demo: $(VENV)/installed  ## Fit the half-moons and draw the paper's figure 4
 	$(BIN)/python examples/paper/figure_4_half_moons.py
 
 test: $(VENV)/installed  ## Run the tests
-	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest
+	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 coverage: $(VENV)/installed  ## Run the tests, and report which branches of the package they reach
-	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest $(TWO_AT_A_TIME) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/installed  ## Check style, spelling, types, and which module may import which
 	$(BIN)/ruff check .
