@@ -397,7 +397,7 @@ def test_nested_cv():
         (ShuffleSplit(random_state=None), False),
         (StratifiedShuffleSplit(random_state=None), False),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_yields_constant_splits(cv, expected):
     assert yields_constant_splits(SemiSupervisedSplitter(cv)) == expected
