@@ -202,6 +202,8 @@ class Outcome:
         Soft assignments of all samples, at the end.
     supervised : Tensor of shape (n_samples,), int64
         Class that the model predicted after pre-training.
+    predicted : Tensor of shape (n_samples,), integer
+        Class that it predicts in the end, where there is no Q.
     n_iter : int
         Iterations done.
     n_calm : int
@@ -214,6 +216,7 @@ class Outcome:
 
     Q: Tensor = field(default_factory=lambda: torch.empty(0))
     supervised: Tensor = field(default_factory=lambda: torch.empty(0))
+    predicted: Tensor = field(default_factory=lambda: torch.empty(0))
     n_iter: int = 0
     n_calm: int = 0
     termination_condition: str = "supervised"
@@ -350,8 +353,12 @@ class SSLDEC:
         settings, loss = self.settings, float("nan")
         for epoch in range(settings.pretrain_epochs):
             self.M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
-            loss = self.M.train_epoch(self.X, self.Y, self.L).loss
+            loss = self.train_labeled()
         return loss
+
+    def train_labeled(self) -> float:
+        """M <- train_model(L), for 1 epoch. Return its loss."""
+        return self.M.train_epoch(self.X, self.Y, self.L).loss
 
     def predict(self, rows: Tensor | None = None) -> Tensor:
         """Q <- predictions(M, L and U), defined in (1).
@@ -449,10 +456,10 @@ class SSLDEC:
     def train_to_threshold(self) -> tuple[float, int]:
         """While train accuracy < threshold do M <- train_model(L). Return the accuracy and the epochs."""
         epochs, threshold = 0, self.reachable_threshold()
-        while (reached := self.accuracy(self.predict(self.L))) < threshold:
+        while (reached := self.labeled_accuracy()) < threshold:
             if epochs == self.settings.max_labeled_epochs:
                 break
-            self.M.train_epoch(self.X, self.Y, self.L)
+            self.train_labeled()
             epochs += 1
         return reached, epochs
 
@@ -497,6 +504,10 @@ class SSLDEC:
             if len(below) == OUT_OF_REACH:
                 threshold, below = min(below), []
         return threshold
+
+    def labeled_accuracy(self) -> float:
+        """Return the accuracy on the labels."""
+        return self.accuracy(self.predict(self.L))
 
     def accuracy(self, Q: Tensor) -> float:
         """Return the accuracy on the labeled samples.

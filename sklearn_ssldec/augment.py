@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -138,6 +138,13 @@ class RandomAffine:
         The largest shear, as a share of the height; of volumes, of each axis along each later one.
     shift : float, default=0.1
         The largest shift, as a share of the side.
+    zoom : float, default=0.0
+        The largest change of size that all sides share, as the logarithm of the factor.
+
+    Attributes
+    ----------
+    reach : float
+        How many times as large a patch must be cut for what enters at its border to be image.
 
     Notes
     -----
@@ -153,19 +160,51 @@ class RandomAffine:
     spatial = True
 
     def __init__(
-        self, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.0, shift: float = 0.1
+        self,
+        degrees: float = 10.0,
+        scale: float = 0.1,
+        shear: float = 0.0,
+        shift: float = 0.1,
+        zoom: float = 0.0,
     ) -> None:
         self.degrees, self.scale, self.shear, self.shift = degrees, scale, shear, shift
+        self.zoom = zoom
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        """Return the batch with its images transformed."""
+    @property
+    def reach(self) -> float:
+        """How many times as large a patch must be cut for what enters at its border to be image."""
+        angle = math.radians(min(self.degrees, 45.0))
+        turned = math.cos(angle) + math.sin(angle) + self.shear
+        return math.exp(self.scale + self.zoom) * turned + 2 * self.shift
+
+    def __call__(self, batch: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        """Return the batch with its images transformed.
+
+        Parameters
+        ----------
+        batch : Tensor of shape (n, n_channels, *spatial)
+            Images or volumes.
+        size : sequence of int, default=None
+            Return the middle, of these sides, only.
+        """
         matrices = self._draw_2d(batch) if batch.ndim == 4 else self._draw_3d(batch)
+        if self.zoom > 0:
+            zoom = 2 * torch.rand(len(batch), 1, 1, device=batch.device, dtype=batch.dtype) - 1
+            n_dims = batch.ndim - 2
+            matrices = torch.cat(
+                [matrices[..., :n_dims] * (self.zoom * zoom).exp(), matrices[..., n_dims:]], 2
+            )
         # From pixels to torch's units, the halves of the sides: else an oblong image would not turn but skew.
         sides = batch.shape[:1:-1]
         for i, j in itertools.permutations(range(len(sides)), 2):
             if sides[i] != sides[j]:
                 matrices[:, i, j] *= sides[j] / sides[i]
-        grid = functional.affine_grid(matrices, list(batch.shape), align_corners=False)
+        shape = list(batch.shape)
+        if size is not None:
+            for j, (side, n) in enumerate(zip(sides, reversed(tuple(size)), strict=True)):
+                matrices[:, :, j] *= n / side
+            shape[2:] = size
+        grid = functional.affine_grid(matrices, shape, align_corners=False)
         return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
     def _draw_2d(self, batch: Tensor) -> Tensor:
@@ -199,7 +238,7 @@ class RandomAffine:
     def __repr__(self) -> str:
         return (
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
-            f"shift={self.shift!r})"
+            f"shift={self.shift!r}, zoom={self.zoom!r})"
         )
 
 
@@ -231,6 +270,164 @@ class RandomIntensity:
 
     def __repr__(self) -> str:
         return f"RandomIntensity({self.gain!r}, {self.offset!r})"
+
+
+class RandomGamma:
+    """Bend the intensities of each channel of half of the images, or volumes, of a batch.
+
+    Intensities are brought to the range from 0 to 1, raised to a power, and given back their mean and
+    standard deviation.
+
+    Parameters
+    ----------
+    gamma : float, default=0.5
+        The largest logarithm of the power.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomGamma()(torch.rand(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, gamma: float = 0.5) -> None:
+        self.gamma = gamma
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with intensities bent."""
+        per_channel = (*batch.shape[:2], *[1] * (batch.ndim - 2))
+        axes = list(range(2, batch.ndim))
+        lowest, highest = batch.amin(axes, keepdim=True), batch.amax(axes, keepdim=True)
+        power = (self.gamma * (2 * torch.rand(per_channel, device=batch.device, dtype=batch.dtype) - 1)).exp()
+        share = ((batch - lowest) / (highest - lowest).clamp_min(1e-6)).clamp(1e-4, 1)
+        bent = share.pow(power)
+        deviation = bent.std(axes, keepdim=True, correction=0).clamp_min(1e-6)
+        bent = (bent - bent.mean(axes, keepdim=True)) / deviation
+        bent = bent * batch.std(axes, keepdim=True, correction=0) + batch.mean(axes, keepdim=True)
+        chosen = torch.rand(per_channel[:1] + (1,) * (batch.ndim - 1), device=batch.device) < 0.5
+        return torch.where(chosen, bent, batch)
+
+    def __repr__(self) -> str:
+        return f"RandomGamma({self.gamma!r})"
+
+
+class RandomBlur:
+    """Blur a part of the images, or volumes, of a batch.
+
+    Parameters
+    ----------
+    sigma : float, default=1.5
+        The largest standard deviation of the Gaussian kernel, in voxels; the smallest is a third of it.
+    share : float in [0, 1], default=0.3
+        Share of the images that are blurred.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomBlur()(torch.rand(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, sigma: float = 1.5, share: float = 0.3) -> None:
+        self.sigma, self.share = sigma, share
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with some images blurred."""
+        n, channels = batch.shape[:2]
+        n_dims = batch.ndim - 2
+        chosen = torch.rand(n, device=batch.device) < self.share
+        sigma = self.sigma * (1 + 2 * torch.rand(n, 1, device=batch.device, dtype=batch.dtype)) / 3
+        radius = math.ceil(2 * self.sigma)
+        offsets = torch.arange(-radius, radius + 1, device=batch.device, dtype=batch.dtype)
+        kernels = torch.softmax(-offsets.square() / (2 * sigma.square()), dim=1)
+        # The kernel of an image that is not blurred has its mass in the middle.
+        kernels = torch.where(chosen[:, None], kernels, (offsets == 0).to(kernels))
+        kernels = kernels.repeat_interleave(channels, 0)
+        convolve = functional.conv3d if n_dims == 3 else functional.conv2d
+        x = batch.reshape(1, n * channels, *batch.shape[2:])
+        for axis in range(n_dims):
+            shape = [1] * n_dims
+            shape[axis] = len(offsets)
+            padding = [0] * (2 * n_dims)
+            padding[2 * (n_dims - 1 - axis)] = padding[2 * (n_dims - 1 - axis) + 1] = radius
+            x = functional.pad(x, padding, mode="replicate")
+            x = convolve(x, kernels.view(-1, 1, *shape), groups=n * channels)
+        return x.reshape(batch.shape)
+
+    def __repr__(self) -> str:
+        return f"RandomBlur({self.sigma!r}, {self.share!r})"
+
+
+class BoxMix:
+    """Paste a box of one patch into another and the other way round: bidirectional copy-paste [1]_.
+
+    Parameters
+    ----------
+    share : float, default=2/3
+        Side of the box, as a share of the patch's; where it lies is drawn for each pair.
+
+    References
+    ----------
+    .. [1] Y. Bai et al., "Bidirectional Copy-Paste for Semi-Supervised Medical Image Segmentation", CVPR
+       2023, :doi:`10.1109/CVPR52729.2023.01111`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mix = BoxMix()
+    >>> mask = mix.draw(torch.zeros(4, 1, 27, 27))
+    >>> mask.shape, int(mask[0].sum())   # 18 of 27 pixels a side
+    (torch.Size([4, 1, 27, 27]), 324)
+    >>> mix.exchange(torch.zeros(4, 1, 27, 27), torch.ones(4, 1, 27, 27), mask).shape
+    torch.Size([8, 1, 27, 27])
+    """
+
+    def __init__(self, share: float = 2 / 3) -> None:
+        self.share = share
+
+    def draw(self, batch: Tensor) -> Tensor:
+        """Draw a box for each pair.
+
+        Parameters
+        ----------
+        batch : Tensor of shape (n, n_channels, *spatial)
+            One patch of each pair.
+
+        Returns
+        -------
+        Tensor of shape (n, 1, *spatial), bool
+            True in the boxes.
+        """
+        mask = torch.ones(len(batch), 1, *batch.shape[2:], dtype=torch.bool, device=batch.device)
+        for axis, side in enumerate(batch.shape[2:]):
+            n = min(side, max(1, int(self.share * side + 1e-6)))
+            first = torch.randint(side - n + 1, (len(batch), 1), device=batch.device)
+            places = torch.arange(side, device=batch.device)
+            inside = (places >= first) & (places < first + n)
+            shape = [len(batch), 1, *[1] * (batch.ndim - 2)]
+            shape[2 + axis] = side
+            mask &= inside.view(shape)
+        return mask
+
+    def exchange(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
+        """Return the first of each pair with the second outside of its box, and the other way round.
+
+        Parameters
+        ----------
+        first, second : Tensor of shape (n, n_channels, *spatial)
+            The patches, or what belongs to their voxels.
+        mask : Tensor of shape (n, 1, *spatial), bool
+            The boxes.
+
+        Returns
+        -------
+        Tensor of shape (2 * n, n_channels, *spatial)
+            First the boxes of `first` in `second`, then those of `second` in `first`.
+        """
+        return torch.cat([torch.where(mask, first, second), torch.where(mask, second, first)])
+
+    def __repr__(self) -> str:
+        return f"BoxMix({self.share!r})"
 
 
 class Cutout:

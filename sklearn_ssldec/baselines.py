@@ -26,7 +26,6 @@ from sklearn_ssldec._estimators.methods import (
 from sklearn_ssldec._estimators.rowwise import BaseClassifier
 from sklearn_ssldec._estimators.task import Method
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
-from sklearn_ssldec._training.voxel_net import VoxelNet
 
 
 @documented
@@ -497,6 +496,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
     {tol}
     {labeled_threshold_voxels}
     {balance_voxels}
+    {targets}
     {augment_voxels}
     {optimizer}
     {pretrain_lr_voxels}
@@ -520,6 +520,10 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
         {cycle__target_views_0}
+        {cycle__mix}
+        {cycle__dice_weight}
+        {cycle__min_confidence}
+        {cycle__transduction}
         {net__ema_decay}
         {net__precision}
         {net__data_parallel}
@@ -531,6 +535,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
     {classes_}
     {transduction_voxels}
     {fitted}
+    {plan_}
     {inputs_voxels}
 
     See Also
@@ -555,6 +560,10 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
         "cycle__target_views",
+        "cycle__mix",
+        "cycle__dice_weight",
+        "cycle__min_confidence",
+        "cycle__transduction",
         "net__ema_decay",
         "net__precision",
         "net__data_parallel",
@@ -567,11 +576,12 @@ class PseudoLabelSegmenter(BaseSegmenter):
         module: Any = "auto",
         *,
         n_estimators: int = 1,
-        pretrain_epochs: int = 40,
-        max_iter: int = 6,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
         tol: float = 1e-3,
         labeled_threshold: float = 0.8,
-        balance: float = 0.5,
+        balance: float | str = "auto",
+        targets: str = "auto",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
         pretrain_lr: float | tuple[float, float] | str = "auto",
@@ -579,7 +589,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         batch_size: int | str = "auto",
         min_batches: int = 64,
         patch_size: int | Sequence[int] | str = "auto",
-        patches_per_epoch: int = 64,
+        patches_per_epoch: int | str = "auto",
         unlabeled_label: int = -1,
         ignore_label: int | None = None,
         device: str | torch.device = "auto",
@@ -597,6 +607,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         self.tol = tol
         self.labeled_threshold = labeled_threshold
         self.balance = balance
+        self.targets = targets
         self.augment = augment
         self.optimizer = optimizer
         self.pretrain_lr = pretrain_lr
@@ -622,6 +633,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
         return Method(
             head=partial(softmax_head, spread=self._head_spread),
             target=hard_target,
-            net=VoxelNet,
+            net=self._net_class(),
             fixed={"balance": None},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,12 @@ def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: in
     return functional.log_softmax(log_kernel, dim=-1).movedim(-1, axis)
 
 
-def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str = "soft") -> Tensor:
+def target_distribution(
+    q: Tensor,
+    prior: Tensor | None = None,
+    frequency: str = "soft",
+    frequencies: Tensor | None = None,
+) -> Tensor:
     r"""Compute the target distribution P that sharpens Q (eq. 2).
 
     .. math::
@@ -78,6 +84,8 @@ def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str =
         "soft" is the paper's :math:`f_j`; "hard" counts the samples of which `j` is the most probable
         cluster (at least 1). The heavy tails of Student's t make the soft frequencies of rare classes
         several times too high.
+    frequencies : Tensor of shape (n_clusters,), default=None
+        :math:`f_j` up to a factor, where `q` holds only some of the samples; `frequency` is not used then.
 
     Returns
     -------
@@ -91,14 +99,7 @@ def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str =
     tensor([[0.9000, 0.1000],
             [0.1000, 0.9000]])
     """
-    hard = frequency == "hard"
-    # Added in double precision, for a float32 sum over many millions of voxels loses digits; in place, for
-    # a small tensor of each piece of `q`, kept among large temporary ones, would fragment the memory.
-    sums = torch.float32 if q.device.type == "mps" else torch.float64
-    f = torch.zeros(q.shape[1], dtype=torch.int64 if hard else sums, device=q.device)
-    for rows in q.split(MANY_ROWS):
-        f += torch.bincount(rows.argmax(1), minlength=len(f)) if hard else rows.sum(0, dtype=sums)
-    f = f.clamp_min(1 if hard else torch.finfo(torch.float32).tiny)
+    f = count_frequencies(q, frequency) if frequencies is None else frequencies
     f = f.to(torch.float32 if q.dtype == torch.float16 else q.dtype)
     weight = 1 / f
     if prior is not None:
@@ -108,6 +109,124 @@ def target_distribution(q: Tensor, prior: Tensor | None = None, frequency: str =
         sharpened = rows.to(weight.dtype).square() * weight
         out.copy_(sharpened / sharpened.sum(1, keepdim=True))
     return p
+
+
+def count_frequencies(q: Tensor, frequency: str = "soft") -> Tensor:
+    r"""Return the frequency of each cluster, :math:`f_j` of eq. 2.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_samples, n_clusters)
+        Soft assignments.
+    frequency : {"soft", "hard"}, default="soft"
+        As in `target_distribution`.
+
+    Returns
+    -------
+    Tensor of shape (n_clusters,)
+        Frequencies, float64 (on MPS float32) or int64; positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> count_frequencies(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), "hard")
+    tensor([2, 1])
+    """
+    hard = frequency == "hard"
+    # Added in double precision, for a float32 sum over many millions of voxels loses digits; in place, for
+    # a small tensor of each piece of `q`, kept among large temporary ones, would fragment the memory.
+    sums = torch.float32 if q.device.type == "mps" else torch.float64
+    f = torch.zeros(q.shape[1], dtype=torch.int64 if hard else sums, device=q.device)
+    for rows in q.split(MANY_ROWS):
+        f += torch.bincount(rows.argmax(1), minlength=len(f)) if hard else rows.sum(0, dtype=sums)
+    return f.clamp_min(1 if hard else torch.finfo(torch.float32).tiny)
+
+
+class RunningTarget:
+    r"""Equation 2 where only some of the samples are seen at a time.
+
+    The frequencies :math:`f_j` are a running mean of the shares of each cluster among the samples seen so
+    far, recent ones first. So the cost of targets does not grow with the number of samples.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    prior : Tensor of shape (n_clusters,), "labeled" or None, default=None
+        The shares :math:`\pi_j` that `target_distribution` pulls towards; "labeled" is the running mean of
+        the shares of the classes among the labels that `see_labels` is told of.
+    frequency : {"soft", "hard"}, default="soft"
+        As in `target_distribution`.
+    decay : float in [0, 1), default=0.99
+        What is left of the past after each call. The first calls are averaged alike.
+
+    Examples
+    --------
+    >>> import torch
+    >>> target = RunningTarget(2)
+    >>> q = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    >>> target(q)   # what target_distribution(q) is: nothing else was seen
+    tensor([[0.9000, 0.1000],
+            [0.1000, 0.9000]])
+    """
+
+    def __init__(
+        self,
+        n_clusters: int,
+        prior: Tensor | str | None = None,
+        frequency: str = "soft",
+        decay: float = 0.99,
+    ) -> None:
+        self.n_clusters, self.prior, self.frequency, self.decay = n_clusters, prior, frequency, decay
+        self.n_calls = self.n_labeled_calls = 0
+        self.frequencies = torch.full((n_clusters,), 1 / n_clusters)
+        self.labeled_shares = torch.full((n_clusters,), 1 / n_clusters)
+
+    def __call__(self, q: Tensor) -> Tensor:
+        """Take some samples into the frequencies, and return their targets.
+
+        Parameters
+        ----------
+        q : Tensor of shape (n_samples, n_clusters)
+            Soft assignments of these samples.
+        """
+        f = count_frequencies(q, self.frequency).float()
+        self.frequencies = self._mean(self.frequencies, f / f.sum(), self.n_calls)
+        self.n_calls += 1
+        prior = self.labeled_shares.to(q.device) if isinstance(self.prior, str) else self.prior
+        return target_distribution(q, prior, frequencies=self.frequencies)
+
+    def see_labels(self, p: Tensor) -> None:
+        """Take the labels of some samples into the shares of the classes.
+
+        Parameters
+        ----------
+        p : Tensor of shape (n_samples, n_clusters)
+            Labels, one-hot.
+        """
+        if len(p) == 0:
+            return
+        # As if one sample of each class had been seen besides: no class is impossible.
+        shares = (p.sum(0) + 1).float()
+        self.labeled_shares = self._mean(self.labeled_shares, shares / shares.sum(), self.n_labeled_calls)
+        self.n_labeled_calls += 1
+
+    def _mean(self, before: Tensor, new: Tensor, n: int) -> Tensor:
+        return torch.lerp(before.to(new), new, max(1 - self.decay, 1 / (n + 1)))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it remembers."""
+        return {
+            "frequencies": self.frequencies,
+            "labeled_shares": self.labeled_shares,
+            "n_calls": self.n_calls,
+            "n_labeled_calls": self.n_labeled_calls,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 def hard_assignment(q: Tensor) -> Tensor:
@@ -214,6 +333,52 @@ def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: 
     if weight is None:
         return divergence.mean()
     return (weight * divergence).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def dice_loss(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: int = 1) -> Tensor:
+    r"""Soft Dice loss between P and Q, which counts small structures as much as large ones.
+
+    .. math::
+        1 - \frac{1}{k} \sum_j \frac{2 \sum_i w_i p_{ij} q_{ij} + 1}{\sum_i w_i (p_{ij}^2 + q_{ij}^2) + 1}
+
+    The sums are over all voxels of the batch [1]_; the ones keep a class that is nowhere from counting as
+    missed.
+
+    Parameters
+    ----------
+    p : Tensor of shape (..., n_clusters, ...)
+        Targets, with clusters along `axis`.
+    log_q : Tensor of the shape of `p`
+        Logarithm of the soft assignments.
+    weight : Tensor of the shape of `p` without `axis`, default=None
+        Weight :math:`w_i` of each voxel; None weighs all alike.
+    axis : int, default=1
+        Axis of the clusters.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Between 0 and 1.
+
+    References
+    ----------
+    .. [1] F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric
+       Medical Image Segmentation", 3DV 2016, :doi:`10.1109/3DV.2016.79`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> p = torch.eye(2)
+    >>> dice_loss(p, torch.full((2, 2), 0.5).log())   # 1 - (2 * 0.5 + 1) / (1 + 0.5 + 1)
+    tensor(0.2000)
+    """
+    q = log_q.exp()
+    other = [i for i in range(p.ndim) if i != axis % p.ndim]
+    both, squares = 2 * p * q, p.square() + q.square()
+    if weight is not None:
+        weight = weight.unsqueeze(axis)
+        both, squares = weight * both, weight * squares
+    return 1 - ((both.sum(other) + 1) / (squares.sum(other) + 1)).mean()
 
 
 def balanced_subset(

@@ -37,6 +37,16 @@ class EncodedLabels:
         """Boolean mask of the labeled samples."""
         return self.codes != UNLABELED_CODE
 
+    @property
+    def known(self) -> np.ndarray:
+        """Codes of the labeled samples."""
+        return self.codes[self.labeled]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all samples are labeled."""
+        return bool(self.labeled.all())
+
 
 def encode_labels(y: Any, unlabeled_label: int | str | None = -1) -> EncodedLabels:
     """Encode labels as the positions of their classes, and unlabeled samples as -1.

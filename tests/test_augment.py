@@ -3,11 +3,27 @@ import math
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_ssldec.augment import Compose, Cutout, GaussianNoise, RandomAffine, RandomTranslation
+from sklearn_ssldec.augment import (
+    BoxMix,
+    Compose,
+    Cutout,
+    GaussianNoise,
+    RandomAffine,
+    RandomBlur,
+    RandomGamma,
+    RandomTranslation,
+)
 
-IMAGES = [RandomTranslation(1), RandomAffine(15, 0.1, 0.1, 0.1), Cutout(0.3), GaussianNoise(0.1)]
+IMAGES = [
+    RandomTranslation(1),
+    RandomAffine(15, 0.1, 0.1, 0.1, 0.1),
+    RandomGamma(),
+    RandomBlur(share=0.9),
+    Cutout(0.3),
+    GaussianNoise(0.1),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +140,62 @@ def test_affine_turns_oblong_images_without_skewing_them():
     turned = RandomAffine(degrees=45, scale=0, shear=0, shift=0)(distance.expand(30, 1, 41, 17))
     inside = distance <= 36
     assert_allclose(turned[:, 0][:, inside], distance[inside].expand(30, -1), atol=0.51)
+
+
+def test_zoom_is_shared_by_all_sides_and_the_middle_is_the_middle():
+    disc = torch.zeros(6, 1, 64, 64)
+    rows, columns = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(64) - 31.5, indexing="ij")
+    disc[:, 0] = (rows.square() + columns.square() < 15**2).float()
+    zoomed = RandomAffine(degrees=0, scale=0, shift=0, zoom=0.4)(disc)
+    heights, widths = zoomed.amax(3).sum((1, 2)), zoomed.amax(2).sum((1, 2))
+    assert_allclose(heights, widths, atol=0.01)
+    assert heights.max() / heights.min() > 1.15
+    # the same transformation, of the middle only
+    affine = RandomAffine(degrees=30, scale=0.2, shear=0.1, shift=0.05, zoom=0.2)
+    batch = torch.rand(3, 2, 20, 24)
+    torch.manual_seed(3)
+    whole = affine(batch)
+    torch.manual_seed(3)
+    assert_allclose(affine(batch, (10, 12)), whole[:, :, 5:15, 6:18], atol=1e-5)
+
+
+def test_reach_keeps_the_border_out():
+    affine = RandomAffine(degrees=30, scale=0.1, shear=0.1, shift=0.02, zoom=0.3)
+    size = 2 * math.ceil(16 * affine.reach)
+    marked = torch.ones(50, 1, size, size)
+    marked[:, :, [0, -1]] = marked[..., [0, -1]] = 9
+    assert affine(marked, (32, 32)).max() == 1
+    assert RandomAffine(degrees=0, scale=0, shift=0).reach == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 2, 12, 14), (8, 1, 6, 7, 8)])
+def test_gamma_keeps_order_mean_and_deviation(shape):
+    batch = torch.rand(shape)
+    bent = RandomGamma(0.5)(batch)
+    axes = tuple(range(2, len(shape)))
+    assert_allclose(bent.mean(axes), batch.mean(axes), atol=1e-5)
+    assert_allclose(bent.std(axes), batch.std(axes), rtol=1e-4)
+    assert_array_equal(bent.flatten(2).argsort(2), batch.flatten(2).argsort(2))
+    changed = (bent != batch).flatten(1).any(1)
+    assert 0 < changed.sum() < len(batch)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 20, 16), (3, 1, 12, 10, 11)])
+def test_blur(shape):
+    batch = torch.randn(shape)
+    assert_allclose(RandomBlur(1.5, share=0)(batch), batch, atol=1e-6)
+    blurred = RandomBlur(1.5, share=1)(batch)
+    axes = tuple(range(1, len(shape)))
+    assert (blurred.std(axes) < 0.8 * batch.std(axes)).all()
+    assert_allclose(RandomBlur(1.5, share=1)(torch.full(shape, 7.0)), torch.full(shape, 7.0), rtol=1e-5)
+
+
+def test_boxes_change_places():
+    mix = BoxMix(0.5)
+    first, second = torch.zeros(5, 1, 8, 6, 10), torch.ones(5, 1, 8, 6, 10)
+    mask = mix.draw(first)
+    assert (mask.flatten(1).sum(1) == 4 * 3 * 5).all()
+    assert len({tuple(box.nonzero()[0].tolist()) for box in mask}) > 1  # not all in the same place
+    mixed = mix.exchange(first, second, mask)
+    assert_array_equal(mixed[:5] == 0, mask)
+    assert_array_equal(mixed[5:] == 1, mask)

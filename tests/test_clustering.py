@@ -10,7 +10,9 @@ from sklearn_ssldec import clustering
 from sklearn_ssldec.clustering import (
     ClusteringLayer,
     OneHot,
+    RunningTarget,
     balanced_subset,
+    dice_loss,
     hard_assignment,
     kl_divergence,
     log_soft_assignment,
@@ -315,3 +317,57 @@ def test_balanced_subset_draws_at_random():
     assert set(again.tolist()) == draws[0]
     assert len(set.union(*draws)) > 40
     assert len({frozenset(draw) for draw in draws}) > 10
+
+
+def test_dice_loss_by_hand():
+    p = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    log_q = torch.tensor([[0.8, 0.2], [0.4, 0.6]]).log()
+    # class 0: (2 * 0.8 + 1) / (1 + 0.64 + 0.16 + 1), class 1: (2 * 0.6 + 1) / (0.04 + 1 + 0.36 + 1)
+    expected = 1 - (2.6 / 2.8 + 2.2 / 2.4) / 2
+    assert dice_loss(p, log_q).item() == pytest.approx(expected, abs=1e-6)
+    # only the first row counts: (2 * 0.8 + 1) / (1 + 0.64 + 1) and 1 / (0.04 + 1)
+    weighted = dice_loss(p, log_q, torch.tensor([1.0, 0.0])).item()
+    assert weighted == pytest.approx(1 - (2.6 / 2.64 + 1 / 1.04) / 2, abs=1e-6)
+    perfect = torch.tensor([[1.0, 1e-30], [1e-30, 1.0]]).log()
+    assert dice_loss(p, perfect).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_dice_loss_finds_its_axis():
+    p = torch.softmax(torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)), 1)
+    log_q = p.roll(1, 0).log()
+    weight = torch.rand(2, 4, 5)
+    moved = dice_loss(p.movedim(1, -1), log_q.movedim(1, -1), weight, axis=-1)
+    torch.testing.assert_close(dice_loss(p, log_q, weight), moved)
+
+
+@pytest.mark.parametrize("frequency", ["soft", "hard"])
+def test_running_target_agrees_with_that_of_all_samples(frequency):
+    generator = torch.Generator().manual_seed(0)
+    q = torch.softmax(2 * torch.randn(20000, 3, generator=generator) + torch.tensor([2.0, 0.0, 0.0]), 1)
+    prior = torch.tensor([0.6, 0.3, 0.1])
+    target = RunningTarget(3, prior, frequency)
+    torch.testing.assert_close(target(q[:500]), target_distribution(q[:500], prior, frequency))
+    for _ in range(300):
+        target(q[torch.randint(len(q), (500,), generator=generator)])
+    all_at_once = target_distribution(q, prior, frequency)
+    f = target.frequencies
+    assert (target_distribution(q, prior, frequencies=f) - all_at_once).abs().max() < 0.02
+
+
+def test_running_target_with_the_shares_of_the_labels_seen():
+    target = RunningTarget(2, "labeled")
+    target.see_labels(torch.eye(2)[[0] * 74 + [1] * 24])
+    torch.testing.assert_close(target.labeled_shares, torch.tensor([0.75, 0.25]))
+    q = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    torch.testing.assert_close(target(q)[0], torch.tensor([0.75, 0.25]))
+    other = RunningTarget(2, "labeled")
+    other.set_state(target.get_state())
+    torch.testing.assert_close(other(q), target(q))
+
+
+def test_running_target_forgets():
+    target = RunningTarget(2, decay=0.5)
+    first, second = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    for q in (first, first, second):
+        target(q)
+    torch.testing.assert_close(target.frequencies, torch.tensor([0.5, 0.5]))

@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_ssldec.networks import MLP, ConvNet, DenseNet2D, DenseNet3D, UNet2D, UNet3D
+from sklearn_ssldec.networks import (
+    MLP,
+    ConvNet,
+    DenseNet2D,
+    DenseNet3D,
+    LightUNet2D,
+    LightUNet3D,
+    UNet2D,
+    UNet3D,
+)
+from sklearn_ssldec.networks.light_unet import Apart, put_together
 
 
 def kinds(network):
@@ -174,3 +184,57 @@ def test_unet_errors():
         UNet3D((1, 64, 64), 3)
     with pytest.raises(ValueError, match="n_levels must be at least 1, got 0"):
         UNet2D((1, 64, 64), 3, n_levels=0)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (LightUNet2D((1, 64, 64), 3, width=0.125, n_levels=4, stem=2), (64, 50)),
+        (
+            LightUNet3D((1, 8, 16, 16), 3, width=0.125, n_levels=3, strides=[(1, 2, 2), (2, 2, 2)]),
+            (7, 16, 13),
+        ),
+        (LightUNet3D((1, 8, 8, 8), 3, width=0.125, n_levels=2, stem=2), (8, 9, 10)),
+    ],
+    ids=["2-D, stem", "anisotropic", "3-D, stem"],
+)
+def test_light_unet_maps_patches_of_any_shape(network, shape):
+    assert network(torch.randn(2, 1, *shape)).shape == (2, 3, *shape)
+
+
+@pytest.mark.parametrize(("n_levels", "stem"), [(1, 1), (3, 1), (1, 2), (3, 2)])
+def test_light_unet_sees_its_context(n_levels, stem):
+    torch.manual_seed(0)
+    network = LightUNet2D((1, 64, 64), 2, width=0.1, n_levels=n_levels, stem=stem).double().eval()
+    assert network.context % network.stride == 0
+    reach = []
+    for at in range(96, 96 + network.stride):
+        x = torch.randn(1, 1, 200, 200, dtype=torch.float64, requires_grad=True)
+        network(x)[0, :, at, at].square().sum().backward()
+        seen = (x.grad[0, 0] != 0).nonzero()
+        reach += [int(at - seen.min()), int(seen.max() - at)]
+    assert network.context - 2 * network.stride < max(reach) <= network.context
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_blocks_are_put_together_and_taken_apart(n_dims):
+    x = torch.randn(2, 3, *[8, 6, 4][:n_dims])
+    together = put_together(x, 2)
+    assert together.shape == (2, 3 * 2**n_dims, *[4, 3, 2][:n_dims])
+    assert torch.equal(Apart(2)(together), x)
+    block = x[0, 1][(slice(2, 4),) * n_dims].flatten()
+    assert torch.equal(together[0, 2**n_dims : 2 * 2**n_dims][(slice(None), *[1] * n_dims)], block)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"stem": 0}, "stem must be at least 1"),
+        ({"n_levels": 0}, "n_levels must be at least 1"),
+        ({"n_levels": 3, "strides": [(2, 2)]}, "strides must hold"),
+        ({"n_levels": 2, "strides": [(3, 2)]}, "1 or 2"),
+    ],
+)
+def test_light_unet_refuses(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        LightUNet2D((1, 16, 16), 2, **kwargs)

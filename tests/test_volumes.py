@@ -199,10 +199,13 @@ def test_labels_outside_the_image_do_not_count():
     labels = np.array([[0, 1, 2], [0, 1, 9]])
     outside = np.array([[False, False, True], [False, False, False]])
     shapes = [(2, 3)] * 2
-    encoded, ignored = encode_label_maps([labels, None], shapes, -1, 9, [outside, outside.T.reshape(2, 3)])
+    encoded = encode_label_maps([labels, None], shapes, -1, 9, [outside, outside.T.reshape(2, 3)])
     assert encoded.classes.tolist() == [0, 1]
     assert encoded.codes.tolist() == [0, 1, 0, 1, -1, -1, -1, -1, -1]
-    assert_array_equal(ignored[0], outside | (labels == 9))
+    assert encoded.known.tolist() == [0, 1, 0, 1]
+    assert not encoded.is_complete
+    assert encode_label_maps([labels], [(2, 3)], -1, 9, [outside]).is_complete
+    assert_array_equal(encoded.ignored[0], outside | (labels == 9))
     with pytest.raises(ValueError, match="or lie outside the image, where X is NaN or masked"):
         encode_label_maps([np.array([[3, -1]])], [(1, 2)], outside=[np.array([[True, False]])])
 

@@ -22,10 +22,12 @@ from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
 from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
+from sklearn_ssldec._samples.volumes import MapLabels
 from sklearn_ssldec._training.callbacks import check_callbacks
 from sklearn_ssldec._training.checkpoint import describe_call
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.algorithm import Outcome, Settings
+from sklearn_ssldec.augment import BoxMix
 from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.labels import EncodedLabels
 
@@ -49,7 +51,8 @@ CONSTRAINTS: dict[str, list] = {
     "batch_size": [AUTO, Interval(Integral, 2, None, closed="left")],
     "min_batches": [Interval(Integral, 1, None, closed="left")],
     "patch_size": [AUTO, Integral, tuple, list],
-    "patches_per_epoch": [Interval(Integral, 1, None, closed="left")],
+    "targets": [StrOptions({"auto", "drawn", "all"})],
+    "patches_per_epoch": [AUTO, Interval(Integral, 1, None, closed="left")],
     "input_shape": [tuple, list, None],
     "unlabeled_label": [Integral, str, None],
     "ignore_label": [Integral, None],
@@ -71,6 +74,10 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__labeled_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
     "cycle__frequency": [StrOptions({"soft", "hard"})],
+    "cycle__mix": [BoxMix, None],
+    "cycle__dice_weight": [Interval(Real, 0, None, closed="left")],
+    "cycle__min_confidence": [Interval(Real, 0, 1, closed="left")],
+    "cycle__transduction": ["boolean"],
     "net__ema_decay": [Interval(Real, 0, 1, closed="left")],
     "net__precision": [StrOptions({"float32", "bf16"})],
     "net__data_parallel": ["boolean"],
@@ -181,7 +188,7 @@ class BaseSSLDEC(BaseEstimator):
         """Set the fitted attributes of the head's parameters, which may be "auto"."""
 
     def _fit_networks(
-        self, samples: Rows | Scans, labels: EncodedLabels, auto: Auto, **data: Any
+        self, samples: Rows | Scans, labels: EncodedLabels | MapLabels, auto: Auto, **data: Any
     ) -> tuple[Settings, list[Outcome]]:
         """Train the networks, and store the attributes that classifiers and segmenters share.
 
@@ -225,15 +232,17 @@ class BaseSSLDEC(BaseEstimator):
             one._n_features_out = one.nets_[0].module_.head.n_features
         return one
 
-    def _task(self, samples: Rows | Scans, labels: EncodedLabels, auto: Auto) -> Task:
+    def _task(self, samples: Rows | Scans, labels: EncodedLabels | MapLabels, auto: Auto) -> Task:
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **self._of_part("net")}
         net_params.pop("scaling", None)  # the samples are scaled, not the net
+        of_loss = ("mix", "dice_weight", "min_confidence")
+        net_params |= {name: v for name, v in self._of_part("cycle").items() if name in of_loss}
         data_parallel = net_params.pop("data_parallel", False)
         if not isinstance(self.batch_size, str):
             net_params["batch_size"] = self.batch_size
-        prior = check_class_prior(params.get("class_prior"), labels.codes, labels.classes)
+        prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes)
         is_auto = isinstance(self.module, str)
         return Task(
             samples=samples,
@@ -255,9 +264,12 @@ class BaseSSLDEC(BaseEstimator):
             device=auto.device,
             data_parallel=data_parallel,
             verbose=self.verbose,
+            transduction=self._of_part("cycle").get("transduction", True),
         )
 
-    def _store(self, nets: list[SSLDECNet], outcomes: list[Outcome], labels: EncodedLabels) -> None:
+    def _store(
+        self, nets: list[SSLDECNet], outcomes: list[Outcome], labels: EncodedLabels | MapLabels
+    ) -> None:
         self.nets_ = nets
         heads = [net.module_.head for net in self.nets_]
         if all(isinstance(head, ClusteringLayer) for head in heads):
@@ -267,7 +279,7 @@ class BaseSSLDEC(BaseEstimator):
             {"estimator": i, **record} for i, outcome in enumerate(outcomes) for record in outcome.history
         ]
         self.n_iter_ = max(outcome.n_iter for outcome in outcomes)
-        if labels.labeled.all():
+        if labels.is_complete:
             self.n_iter_ = 1  # the supervised training
         conditions = {outcome.termination_condition for outcome in outcomes}
         worst_first = ("interrupted", "diverged", "max_iter", "tol", "supervised")
@@ -275,7 +287,7 @@ class BaseSSLDEC(BaseEstimator):
 
 
 def make_settings(
-    params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels, batch_size: int
+    params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels | MapLabels, batch_size: int
 ) -> Settings:
     """Return the settings of Algorithm 1: the method's, else the user's, else the defaults.
 
@@ -302,11 +314,10 @@ def make_settings(
     for name in ("pretrain_lr", "lr"):
         chosen[name] = check_learning_rate(name, chosen[name])
     if "pretrain_epochs" not in chosen:
-        n_labeled = int(labels.labeled.sum())
-        chosen["pretrain_epochs"] = pretrain_epochs(n_labeled, batch_size, auto.pretrain_batches)
+        chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto.pretrain_batches)
     if params["augment"] is None:  # all views would be the same
         chosen["target_views"] = 0
-    if labels.labeled.all():
+    if labels.is_complete:
         chosen["max_iter"] = 0
     return Settings(**{name: value for name, value in chosen.items() if name in names})
 

@@ -11,8 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine, RandomIntensity
-from sklearn_ssldec.networks import MLP, ConvNet, UNet2D, UNet3D
+from sklearn_ssldec.augment import (
+    BoxMix,
+    Compose,
+    GaussianNoise,
+    RandomAffine,
+    RandomBlur,
+    RandomGamma,
+    RandomIntensity,
+)
+from sklearn_ssldec.networks import MLP, ConvNet, LightUNet2D, LightUNet3D, UNet3D
 
 # Smaller images hold less to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
@@ -121,45 +129,85 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
     )
 
 
-def choose_auto_voxels(n_dims: int, device: torch.device) -> Auto:
+def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
     """Return the defaults for volumes in two or three dimensions.
 
     Parameters
     ----------
-    n_dims : int
-        2 or 3.
+    plan : dict
+        What `plan` returns, and where ``targets`` are computed.
     device : torch.device
         Where the network will be trained. On a GPU there is time for more filters.
     """
-    on_gpu = device.type == "cuda"
-    # 8, 16 and 32 filters: CPU kernels are made for multiples of 8, and slower with fewer.
+    drawn, n_dims = plan["targets"] == "drawn", len(plan["patch_size"])
+    names = ("width", "n_levels", "strides", "stem", "max_filters")
+    module: type[nn.Module] = LightUNet3D if n_dims == 3 else LightUNet2D
+    module_kwargs = {name: plan[name] for name in names}
+    if n_dims == 3 and not drawn:
+        # 8, 16 and 32 filters: CPU kernels are made for multiples of 8, and slower with fewer.
+        module, module_kwargs = UNet3D, {} if device.type == "cuda" else {"width": 0.25}
     return Auto(
-        module=UNet3D if n_dims == 3 else UNet2D,
-        module_kwargs={} if on_gpu else {"width": 0.25},
+        module=module,
+        module_kwargs=module_kwargs,
         alpha=10.0,
         head_spread=2.0,
-        augment=Compose(
-            RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0),
-            RandomIntensity(0.2, 0.2),
-            GaussianNoise(0.1),
-        ),
+        augment=_two_views() if drawn else _one_view(),
         cycle={
-            "pretrain_lr": (3e-3, 3e-4),
-            "lr": (2e-3, 2e-4),
-            "max_iter": 6,
             "tol": 1e-3,
             "n_iter_no_change": 3,
             "labeled_threshold": 0.8,
             "max_labeled_epochs": 1,
-            "labeled_weight": 1.0,
             "min_batches": 64,
             "target_views": 0,
             "balance": None,  # a segmenter balances its patches instead
             "class_mean": True,
+            **(DRAWN_CYCLE if drawn else FULL_CYCLE),
         },
-        net={"batch_size": 2, "ema_decay": 0.99, "precision": "float32", "tile_size": "auto"},
+        net={
+            "batch_size": plan["batch_size"],
+            "ema_decay": 0.99,
+            "precision": "float32",
+            "tile_size": "auto",
+            **({"mix": BoxMix(), "dice_weight": 1.0, "min_confidence": 0.0} if drawn else {}),
+        },
         pretrain_batches=0,
         device=device,
+    )
+
+
+# Of Algorithm 1, for volumes: where targets are drawn, and where all voxels are predicted in each iteration.
+DRAWN_CYCLE = {
+    "pretrain_epochs": 10,
+    "max_iter": 60,
+    "pretrain_lr": (2e-3, 2e-4),
+    "lr": (1e-3, 1e-5),
+    "labeled_weight": 2.0,
+}
+FULL_CYCLE = {
+    "pretrain_epochs": 40,
+    "max_iter": 6,
+    "pretrain_lr": (3e-3, 3e-4),
+    "lr": (2e-3, 2e-4),
+    "labeled_weight": 1.0,
+}
+
+
+def _one_view() -> Compose:
+    return Compose(
+        RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0),
+        RandomIntensity(0.2, 0.2),
+        GaussianNoise(0.1),
+    )
+
+
+def _two_views() -> Compose:
+    # What moves voxels is shared by both views; the rest only the network that learns sees.
+    return Compose(
+        RandomAffine(degrees=30, scale=0.1, shear=0.1, shift=0.0, zoom=0.3),
+        RandomGamma(0.5),
+        RandomIntensity(0.5, 0.5),
+        RandomBlur(1.5, 0.3),
+        GaussianNoise(0.1),
     )
 
 

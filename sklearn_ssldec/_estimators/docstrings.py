@@ -21,8 +21,9 @@ module : "auto", Module class or Module instance, default="auto"
 module : "auto", Module class or Module instance, default="auto"
     The fully convolutional network that maps patches of shape (n, n_channels, \*spatial) to
     embeddings of shape (n, embedding_size, \*spatial), possibly smaller by the same number of
-    voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.UNet3D` or
-    ``UNet2D``, on a CPU with a quarter of the filters; the paper's is
+    voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.LightUNet2D` in the
+    shape of `plan_`; for volumes :class:`~sklearn_ssldec.networks.UNet3D`, on a CPU with a quarter
+    of the filters, or with ``targets="drawn"`` ``LightUNet3D``. The paper's is
     :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with ``module__*``, and with
     ``input_shape`` and ``n_classes`` if it takes them. An instance is copied, and training starts
     from its weights.
@@ -38,9 +39,9 @@ pretrain_epochs : int or "auto", default="auto"
     images enough for 2000 batches (1000 for images with fewer than 16 pixels a side).
 """,
     "pretrain_epochs_voxels": """
-pretrain_epochs : int, default=40
-    Epochs of supervised pre-training on patches around labeled voxels. The paper has 100, of all
-    patches.
+pretrain_epochs : int or "auto", default="auto"
+    Epochs of supervised pre-training on patches around labeled voxels. "auto" is 40, or where
+    targets are drawn 10, whose epochs are longer. The paper has 100, of all patches.
 """,
     "max_iter_rows": """
 max_iter : int or "auto", default="auto"
@@ -49,8 +50,9 @@ max_iter : int or "auto", default="auto"
     does not give its number.
 """,
     "max_iter_voxels": """
-max_iter : int, default=6
+max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
+    "auto" is 6, or where targets are drawn 60.
 """,
     "tol": """
 tol : float, default=1e-3
@@ -77,10 +79,11 @@ balance : float in [0, 1] or None, default=0.1
     subset to one sample a class. None trains on all samples.
 """,
     "balance_voxels": """
-balance : float in [0, 1], default=0.5
+balance : float in [0, 1] or "auto", default="auto"
     Share of the patches that are centred on a voxel of a class drawn uniformly, by its label or, in
     the iterations, by its target; the other centres are drawn from all voxels. All voxels of a
-    patch are trained on. This replaces the paper's balanced subset.
+    patch are trained on. This replaces the paper's balanced subset. "auto" is 0.5; where
+    targets are drawn 0.25, and of the labeled patches only.
 """,
     "augment_rows": """
 augment : "auto", callable or None, default="auto"
@@ -93,8 +96,10 @@ augment : "auto", callable or None, default="auto"
     "augment_voxels": """
 augment : "auto", callable or None, default="auto"
     Augmentation of each batch of patches. "auto" rotates by up to 15 degrees, scales by up to 0.15,
-    shears by up to 0.1, changes contrast and brightness by up to 0.2, and adds noise of 0.1. None
-    turns it off. See :mod:`sklearn_ssldec.augment`.
+    shears by up to 0.1, changes contrast and brightness by up to 0.2, and adds noise of 0.1. Where
+    targets are drawn it does all of this more strongly, blurs, and bends intensities; targets come
+    from patches that only what moves voxels has changed. None turns it off. See
+    :mod:`sklearn_ssldec.augment`.
 """,
     "optimizer": """
 optimizer : Optimizer class, default=torch.optim.Adam
@@ -109,7 +114,7 @@ pretrain_lr : float, tuple of two floats or "auto", default="auto"
     "pretrain_lr_voxels": """
 pretrain_lr : float, tuple of two floats or "auto", default="auto"
     Learning rate of pre-training: constant, or from the first value to the second, linearly. "auto"
-    is (3e-3, 3e-4). The paper has (1e-3, 1e-4).
+    is (3e-3, 3e-4), or where targets are drawn (2e-3, 2e-4). The paper has (1e-3, 1e-4).
 """,
     "lr_rows": """
 lr : float, tuple of two floats or "auto", default="auto"
@@ -118,8 +123,8 @@ lr : float, tuple of two floats or "auto", default="auto"
 """,
     "lr_voxels": """
 lr : float, tuple of two floats or "auto", default="auto"
-    Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (2e-3, 2e-4).
-    The paper has 1e-4.
+    Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (2e-3, 2e-4),
+    or where targets are drawn (1e-3, 1e-5). The paper has 1e-4.
 """,
     "batch_size_rows": """
 batch_size : int or "auto", default="auto"
@@ -127,7 +132,8 @@ batch_size : int or "auto", default="auto"
 """,
     "batch_size_voxels": """
 batch_size : int or "auto", default="auto"
-    Patches a batch. "auto" is 2.
+    Patches a batch; where targets are drawn, unlabeled ones, which as many labeled ones join.
+    "auto" is what `plan_` says: on a CPU 4 images or 2 volumes.
 """,
     "min_batches_rows": """
 min_batches : int, default=8
@@ -140,12 +146,19 @@ min_batches : int, default=64
 """,
     "patch_size": """
 patch_size : int, tuple of int or "auto", default="auto"
-    Sides of the training patches. "auto" is 32 in three dimensions (the paper's 27 with its
-    network), 64 in two.
+    Sides of the training patches. "auto" is what `plan_` says, or 27 with the paper's network.
 """,
     "patches_per_epoch": """
-patches_per_epoch : int, default=64
-    Patches drawn in an epoch.
+patches_per_epoch : int or "auto", default="auto"
+    Patches drawn in an epoch. "auto" is 64, or where targets are drawn what makes 100 batches.
+""",
+    "targets": """
+targets : {"auto", "drawn", "all"}, default="auto"
+    When targets are computed. "all", the paper's: those of all voxels before each iteration.
+    "drawn": those of the unlabeled patches of a batch when it is drawn, by the averaged network, so
+    that an iteration takes the same time and memory for any number of volumes, which may stay on
+    disk; the patches are mixed with labeled ones, and the loss has a Dice term. "auto" is "drawn"
+    for images (two dimensions), and "all" for volumes and with ``net__data_parallel``.
 """,
     "input_shape": """
 input_shape : tuple of int or None, default=None
@@ -221,7 +234,7 @@ verbose : int, default=0
     "cycle__labeled_weight": """
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
-  with their computed targets only. Default: 1, for images 0.
+  with their computed targets only. Default: 1, for images 0, for drawn targets 2.
 """,
     "cycle__target_views": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
@@ -230,6 +243,23 @@ verbose : int, default=0
     "cycle__target_views_0": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
   averaged before targets are computed. Default: 0, as in the original.
+""",
+    "cycle__mix": """
+- ``cycle__mix`` (BoxMix or None): how labeled and unlabeled patches are mixed where targets are
+  drawn. Default: :class:`~sklearn_ssldec.augment.BoxMix`.
+""",
+    "cycle__dice_weight": """
+- ``cycle__dice_weight`` (float): weight of the Dice loss between P and Q beside eq. 3, where
+  targets are drawn. Default: 1.
+""",
+    "cycle__min_confidence": """
+- ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest target is smaller take
+  no part in the loss, where targets are drawn. Default: 0.
+""",
+    "cycle__transduction": """
+- ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.
+  Without, its time and memory do not grow with the number of volumes where targets are drawn.
+  Default: True.
 """,
     "cycle__frequency": """
 - ``cycle__frequency`` ("hard" or "soft"): how the frequencies :math:`f_j` of eq. 2 are counted.
@@ -316,6 +346,11 @@ n_features_in_ : int
     Number of features of X, its second axis.
 feature_names_in_ : ndarray of shape (n_features_in_,)
     Names of the features, if X has names that are all strings.
+""",
+    "plan_": """
+plan_ : dict
+    What was chosen for these volumes: when targets are computed, patch and batch size, and levels,
+    strides and width of the network.
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_ssldec._estimators.task import Task
+from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
 from sklearn_ssldec._training.callbacks import copied
 from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
 from sklearn_ssldec._training.distributed import Alone, Processes, check_processes, first_alone, same_for_all
+from sklearn_ssldec._training.drawn import DrawnSSLDEC
 from sklearn_ssldec._training.interrupt import on_interrupt
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec._training.progress import TRAINING_COST, Progress, Silent
@@ -117,7 +120,8 @@ def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
     settings = replace(task.settings, target=task.method.target(task.prior))
     with seeded(seed, task.device):
         net, samples = make_net(task, generator)
-        y = torch.from_numpy(task.labels.codes).to(task.device)
+        y = None if task.samples.drawn else torch.from_numpy(task.labels.codes).to(task.device)
+        net.n_pretrain_epochs_ = settings.pretrain_epochs
         net.notify("on_train_begin", X=samples, y=y)
         if task.data_parallel:
             net.strategy_ = Processes(net.module_, seed)
@@ -126,22 +130,27 @@ def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
         def report(outcome: Outcome) -> None:
             if checkpoint is not None:
                 checkpoint.save(outcome)
-            tell(net, len(samples), outcome, settings)
+            tell(net, 0 if task.samples.drawn else len(samples), outcome, settings)
 
-        algorithm = SSLDEC(
-            net,
-            samples,
-            y,
-            task.n_classes,
-            settings,
-            generator=generator,
-            report=report,
-            outcome=None if checkpoint is None else checkpoint.restore(),
+        earlier = None if checkpoint is None else checkpoint.restore()
+        algorithm = (
+            SSLDEC(
+                net,
+                samples,
+                y,
+                task.n_classes,
+                settings,
+                generator=generator,
+                report=report,
+                outcome=earlier,
+            )
+            if y is not None
+            else make_drawn(task, net, samples, settings, report=report, outcome=earlier)
         )
         # Of several processes, one alone must not stop: the others would wait for it.
         patience = nullcontext() if task.data_parallel else on_interrupt(net.interrupt)
         if task.verbose:
-            net.progress_bar_ = Progress("SSLDEC", expected_work(net, len(samples), y, settings))
+            net.progress_bar_ = Progress("SSLDEC", expected_work(net, len(samples), task, settings))
         try:
             with net.threads(), patience:
                 outcome = algorithm.run()
@@ -193,7 +202,39 @@ def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
     return net.initialize(), samples
 
 
-def expected_work(net: SSLDECNet, n_samples: int, y: torch.Tensor, settings: Settings) -> float:
+def make_drawn(
+    task: Task,
+    net: Any,
+    samples: Any,
+    settings: Settings,
+    *,
+    report: Callable[[Outcome], None],
+    outcome: Outcome | None,
+) -> DrawnSSLDEC:
+    """Return the algorithm whose targets are computed where they are used.
+
+    Parameters
+    ----------
+    task : Task
+        What it is for; of label maps.
+    net : DrawnNet
+        The net.
+    samples : Volumes
+        The voxels.
+    settings : Settings
+        The numbers of Algorithm 1.
+    report, outcome
+        Parameters of `DrawnSSLDEC`.
+    """
+    labels: Any = task.labels
+    source = LabeledVolumes(samples, labels.maps, labels.ignored, seed=net.generator.initial_seed())
+    predict_all = partial(net.predict_codes, samples) if task.transduction else None
+    return DrawnSSLDEC(
+        net, source, task.n_classes, settings, predict_all=predict_all, report=report, outcome=outcome
+    )
+
+
+def expected_work(net: SSLDECNet, n_samples: int, task: Task, settings: Settings) -> float:
     """Estimate the work of pre-training and of the prediction after it.
 
     Parameters
@@ -202,13 +243,14 @@ def expected_work(net: SSLDECNet, n_samples: int, y: torch.Tensor, settings: Set
         The net.
     n_samples : int
         Number of samples.
-    y : Tensor of shape (n_samples,)
-        Labels.
+    task : Task
+        What it is trained for.
     settings : Settings
         The numbers of Algorithm 1.
     """
-    of_epoch = net.epoch_size(int((y >= 0).sum()))
-    return TRAINING_COST * settings.pretrain_epochs * of_epoch + n_samples
+    of_epoch = net.epoch_size(len(task.labels.known))
+    n_predicted = 0 if task.samples.drawn and not task.transduction else n_samples
+    return TRAINING_COST * settings.pretrain_epochs * of_epoch + n_predicted
 
 
 def tell(net: SSLDECNet, n_samples: int, outcome: Outcome, settings: Settings) -> None:

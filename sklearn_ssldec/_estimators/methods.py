@@ -12,7 +12,7 @@ from torch import Tensor
 from sklearn_ssldec._estimators.task import Method
 from sklearn_ssldec._training.consistency import ConsistencyNet, PiNet
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.clustering import ClusteringLayer, target_distribution
+from sklearn_ssldec.clustering import ClusteringLayer, RunningTarget, target_distribution
 from sklearn_ssldec.networks.softmax import SoftmaxHead
 
 
@@ -46,6 +46,25 @@ def prior_target(prior: Tensor | None, *, frequency: str = "soft") -> Callable[[
         How frequencies are counted; see `target_distribution`.
     """
     return partial(target_distribution, prior=prior, frequency=frequency)
+
+
+def drawn_target(
+    prior: Tensor | None, *, n_classes: int, labeled_prior: bool, frequency: str = "soft"
+) -> RunningTarget:
+    """Return a new `RunningTarget`, SSLDEC's target where only some samples are seen at a time.
+
+    Parameters
+    ----------
+    prior : Tensor of shape (n_classes,), or None
+        Shares of the classes.
+    n_classes : int
+        Number of classes.
+    labeled_prior : bool
+        Whether the shares of the classes among the labels that are drawn take the place of `prior`.
+    frequency : {"hard", "soft"}
+        Parameter of `RunningTarget`.
+    """
+    return RunningTarget(n_classes, "labeled" if labeled_prior else prior, frequency)
 
 
 def hard_labels(Q: Tensor) -> Tensor:

@@ -50,7 +50,10 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
             ConvergenceWarning,
         )
     for outcome in outcomes:
-        absent = np.setdiff1d(np.arange(len(classes)), hard_assignment(outcome.Q).numpy())
+        predicted = predicted_classes(outcome)
+        if len(predicted) == 0:
+            continue
+        absent = np.setdiff1d(np.arange(len(classes)), predicted)
         if len(absent):
             names = ", ".join(map(repr, classes[absent].tolist()))
             warn(
@@ -58,6 +61,17 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
                 "samples of it, or raise cycle__max_labeled_epochs or cycle__labeled_weight.",
                 ConvergenceWarning,
             )
+
+
+def predicted_classes(outcome: Outcome) -> np.ndarray:
+    """Return the class predicted for each sample in the end; nothing if none was predicted.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        How training ended.
+    """
+    return (hard_assignment(outcome.Q) if len(outcome.Q) else outcome.predicted).numpy()
 
 
 def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:

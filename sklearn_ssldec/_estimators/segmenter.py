@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
-from sklearn_ssldec._estimators.methods import clustering_head, prior_target
+from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
 from sklearn_ssldec._estimators.task import Method
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
-from sklearn_ssldec._training.voxel_net import VoxelNet
 
 
 @documented
@@ -38,6 +38,7 @@ class SSLDECSegmenter(BaseSegmenter):
     {tol}
     {labeled_threshold_voxels}
     {balance_voxels}
+    {targets}
     class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default="labeled"
         Share of each class among all voxels, as a dict by class or in the order of `classes_`. "labeled"
         takes the shares of the labeled voxels, which is right for whole volumes and slices, and wrong for
@@ -65,6 +66,10 @@ class SSLDECSegmenter(BaseSegmenter):
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
         {cycle__target_views}
+        {cycle__mix}
+        {cycle__dice_weight}
+        {cycle__min_confidence}
+        {cycle__transduction}
         {cycle__frequency}
         {net__ema_decay}
         {net__precision}
@@ -78,6 +83,7 @@ class SSLDECSegmenter(BaseSegmenter):
     {transduction_voxels}
     {fitted}
     {centers}
+    {plan_}
     {inputs_voxels}
 
     See Also
@@ -87,8 +93,8 @@ class SSLDECSegmenter(BaseSegmenter):
 
     Notes
     -----
-    `fit` does not copy the volumes, which may be memory maps. Besides them it holds Q and P, two float16
-    matrices of shape (number of voxels, number of classes).
+    `fit` does not copy the volumes, which may be memory maps. Besides them it holds, with ``targets="all"``, Q and
+    P, two float16 matrices of shape (number of voxels, number of classes).
 
     References
     ----------
@@ -116,6 +122,10 @@ class SSLDECSegmenter(BaseSegmenter):
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
         "cycle__target_views",
+        "cycle__mix",
+        "cycle__dice_weight",
+        "cycle__min_confidence",
+        "cycle__transduction",
         "cycle__frequency",
         "net__ema_decay",
         "net__precision",
@@ -130,11 +140,12 @@ class SSLDECSegmenter(BaseSegmenter):
         *,
         alpha: float = 10.0,
         n_estimators: int = 1,
-        pretrain_epochs: int = 40,
-        max_iter: int = 6,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
         tol: float = 1e-3,
         labeled_threshold: float = 0.8,
-        balance: float = 0.5,
+        balance: float | str = "auto",
+        targets: str = "auto",
         class_prior: Any = "labeled",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
@@ -143,7 +154,7 @@ class SSLDECSegmenter(BaseSegmenter):
         batch_size: int | str = "auto",
         min_batches: int = 64,
         patch_size: int | Sequence[int] | str = "auto",
-        patches_per_epoch: int = 64,
+        patches_per_epoch: int | str = "auto",
         unlabeled_label: int = -1,
         ignore_label: int | None = None,
         device: str | torch.device = "auto",
@@ -162,6 +173,7 @@ class SSLDECSegmenter(BaseSegmenter):
         self.tol = tol
         self.labeled_threshold = labeled_threshold
         self.balance = balance
+        self.targets = targets
         self.class_prior = class_prior
         self.augment = augment
         self.optimizer = optimizer
@@ -187,9 +199,18 @@ class SSLDECSegmenter(BaseSegmenter):
 
     def _method(self) -> Method:
         frequency = self._of_part("cycle").get("frequency", "hard")
+        target: Callable[[Tensor | None], Any] = partial(prior_target, frequency=frequency)
+        if self._is_drawn():
+            is_labeled = isinstance(self.class_prior, str)
+            target = partial(
+                drawn_target,
+                n_classes=len(self.classes_),
+                labeled_prior=is_labeled,
+                frequency=frequency,
+            )
         return Method(
             head=partial(clustering_head, alpha=self.alpha_, spread=self.head_spread_, axis=1),
-            target=partial(prior_target, frequency=frequency),
-            net=VoxelNet,
+            target=target,
+            net=self._net_class(),
             fixed={"balance": None},
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec._samples.sources import Rows, Scans
+from sklearn_ssldec._samples.volumes import MapLabels
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.algorithm import Settings
 from sklearn_ssldec.labels import EncodedLabels
@@ -49,7 +50,7 @@ class Task:
     ----------
     samples : Rows or Scans
         The samples, on the host.
-    labels : EncodedLabels
+    labels : EncodedLabels or MapLabels
         Their labels.
     method : Method
         The method.
@@ -69,10 +70,12 @@ class Task:
         Whether the processes of torch.distributed train it together.
     verbose : int
         Whether progress is shown.
+    transduction : bool
+        Whether all samples are predicted after pre-training and in the end, where targets are drawn.
     """
 
     samples: Rows | Scans
-    labels: EncodedLabels
+    labels: EncodedLabels | MapLabels
     method: Method
     module: Any
     module_params: Mapping[str, Any]
@@ -82,6 +85,7 @@ class Task:
     device: torch.device
     data_parallel: bool
     verbose: int
+    transduction: bool = True
 
     @property
     def n_classes(self) -> int:

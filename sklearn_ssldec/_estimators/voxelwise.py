@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -14,11 +14,18 @@ from tqdm.auto import tqdm
 from sklearn_ssldec._compat import Interval, fit_context
 from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC
 from sklearn_ssldec._estimators.defaults import choose_auto_voxels
-from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
+from sklearn_ssldec._estimators.outcomes import (
+    majority,
+    mean_probabilities,
+    predicted_classes,
+    warn_of_outcomes,
+)
+from sklearn_ssldec._estimators.planning import plan
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
+    MapLabels,
     as_given,
     as_label_maps,
     as_volumes,
@@ -27,8 +34,10 @@ from sklearn_ssldec._samples.volumes import (
     is_collection,
     voxels_outside,
 )
+from sklearn_ssldec._training.drawn_net import DrawnNet
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec._warnings import warn
-from sklearn_ssldec.clustering import hard_assignment
+from sklearn_ssldec.algorithm import Outcome
 from sklearn_ssldec.metrics import dice_score
 
 
@@ -38,9 +47,7 @@ class BaseSegmenter(BaseSSLDEC):
     _constraints: ClassVar[dict[str, list]] = {
         **CONSTRAINTS,
         "alpha": [Interval(Real, 0, None, closed="neither")],
-        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "balance": [Interval(Real, 0, 1, closed="both")],
+        "balance": [AUTO, Interval(Real, 0, 1, closed="both")],
         "batch_size": [AUTO, Interval(Integral, 1, None, closed="left")],
         "unlabeled_label": [Integral],
     }
@@ -79,24 +86,38 @@ class BaseSegmenter(BaseSSLDEC):
         self.n_dims_ = count_axes(maps)
         volumes = as_volumes(X, self.n_dims_, maps=maps)
         shapes = [volume.shape[1:] for volume in volumes]
-        labels, ignored = encode_label_maps(maps, shapes, *marks, outside=voxels_outside(volumes))
+        labels = encode_label_maps(maps, shapes, *marks, outside=voxels_outside(volumes))
         self.n_channels_ = len(volumes[0])
         self.classes_ = labels.classes
-        if labels.labeled.all():
+        if labels.is_complete:
             warn(
                 f"y has no unlabeled voxel (none is {self.unlabeled_label}), so that the network is trained "
                 "on the labels alone. Add volumes without labels; their label map may be None."
             )
-        auto = choose_auto_voxels(self.n_dims_, resolve_device(self.device))
-        samples = Scans(volumes, ignored, self._scaling(), self._patch_size(), self._patch_params())
-        y_call = [labels.codes, labels.classes.tolist()]
-        settings, outcomes = self._fit_networks(samples, labels, auto, X=(volumes, ignored), y=y_call)
-        last = majority([hard_assignment(outcome.Q).numpy() for outcome in outcomes], len(self.classes_))
-        first = majority([outcome.supervised.numpy() for outcome in outcomes], len(self.classes_))
-        self.transduction_ = self._as_maps(np.where(labels.labeled, labels.codes, last), shapes, ignored)
-        self.supervised_transduction_ = self._as_maps(first, shapes, ignored)
+        self.plan_ = self._make_plan(shapes)
+        auto = choose_auto_voxels(self.plan_, resolve_device(self.device))
+        samples = Scans(
+            volumes,
+            labels.ignored,
+            self._scaling(),
+            self.plan_["patch_size"],
+            {"patches_per_epoch": self.plan_["patches_per_epoch"], "balance": self.plan_["balance"]},
+            drawn=self._is_drawn(),
+        )
+        y_call = [*labels.maps, labels.classes.tolist()]
+        settings, outcomes = self._fit_networks(samples, labels, auto, X=(volumes, labels.ignored), y=y_call)
+        if self._of_part("cycle").get("transduction", True):
+            self._store_transduction(outcomes, labels)
         warn_of_outcomes(outcomes, self.classes_, settings)
         return self
+
+    def _store_transduction(self, outcomes: list[Outcome], labels: MapLabels) -> None:
+        """Store what was predicted for the training volumes."""
+        n_classes, maps_of = len(self.classes_), (labels.shapes, labels.ignored)
+        last = majority([predicted_classes(outcome) for outcome in outcomes], n_classes)
+        first = majority([outcome.supervised.numpy() for outcome in outcomes], n_classes)
+        self.transduction_ = self._as_maps(np.where(labels.labeled, labels.codes, last), *maps_of)
+        self.supervised_transduction_ = self._as_maps(first, *maps_of)
 
     def predict_proba(self, X: Any) -> Any:
         r"""Predict class probabilities of each voxel, averaged over the networks.
@@ -189,14 +210,56 @@ class BaseSegmenter(BaseSSLDEC):
     def _scaling(self) -> str | None:
         return self._of_part("net").get("scaling", "volume")
 
-    def _patch_size(self) -> tuple[int, ...]:
-        size = self.patch_size
-        if isinstance(size, str):
-            size = getattr(self.module, "training_patch_size", 32 if self.n_dims_ == 3 else 64)
-        return as_patch_size(size, self.n_dims_)
+    def _targets(self) -> str:
+        """Return where targets are computed: "drawn" or "all"."""
+        cycle, data_parallel = self._of_part("cycle"), self._of_part("net").get("data_parallel", False)
+        targets = self.targets
+        if targets == "auto":
+            targets = "drawn" if self.n_dims_ == 2 and not data_parallel else "all"
+        if targets == "drawn" and data_parallel:
+            raise ValueError("net__data_parallel=True needs targets='all', got targets='drawn'.")
+        if targets == "drawn" and (n_views := cycle.get("target_views", 0)) > 0:
+            raise ValueError(
+                f"cycle__target_views must be 0 where targets are drawn, got {n_views}: they come from one "
+                "view of a patch. targets='all' takes more."
+            )
+        if targets == "all":
+            for name in ("mix", "dice_weight", "min_confidence"):
+                if name in cycle:
+                    raise ValueError(
+                        f"cycle__{name} has a meaning for targets='drawn' only, got {cycle[name]!r} with "
+                        "targets='all'."
+                    )
+        return targets
 
-    def _patch_params(self) -> dict[str, Any]:
-        return {"patches_per_epoch": self.patches_per_epoch, "balance": self.balance}
+    def _make_plan(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Choose where targets are computed, and what depends on the shapes of the volumes."""
+        drawn = (targets := self._targets()) == "drawn"
+        size, batch_size, module = self.patch_size, self.batch_size, self._of_part("module")
+        if isinstance(size, str):
+            size = getattr(self.module, "training_patch_size", None)
+        chosen = plan(
+            shapes,
+            on_gpu=resolve_device(self.device).type == "cuda",
+            patch_size=None if size is None else as_patch_size(size, self.n_dims_),
+            batch_size=None if isinstance(batch_size, str) else batch_size,
+        )
+        # Batches of as many labeled as unlabeled patches, a hundred of them an epoch.
+        n_patches = 200 * chosen["batch_size"] if drawn else 64
+        chosen["patches_per_epoch"] = (
+            n_patches if isinstance(self.patches_per_epoch, str) else self.patches_per_epoch
+        )
+        chosen["balance"] = (0.25 if drawn else 0.5) if isinstance(self.balance, str) else self.balance
+        if "n_levels" in module and "strides" not in module:
+            chosen["strides"] = ((2,) * self.n_dims_,) * (module["n_levels"] - 1)
+        return {"targets": targets, **chosen, **{name: module[name] for name in module if name in chosen}}
+
+    def _is_drawn(self) -> bool:
+        # Segmenters that were saved before there was a plan have none.
+        return getattr(self, "plan_", {}).get("targets") == "drawn"
+
+    def _net_class(self) -> type[VoxelNet]:
+        return DrawnNet if self._is_drawn() else VoxelNet
 
     def _as_maps(self, codes: np.ndarray, shapes: list, ignored: list) -> list[np.ndarray]:
         """Return label maps of the codes of all voxels that take part."""

@@ -28,6 +28,7 @@ class Rows:
     """
 
     X: np.ndarray
+    drawn: ClassVar[bool] = False
     voxelwise: ClassVar[bool] = False
 
     def place(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -76,7 +77,10 @@ class Scans:
     patch_size : tuple of int
         Sides of the training patches.
     patch_params : dict
-        Parameters of the net about patches: ``patches_per_epoch`` and ``balance``.
+        Parameters of the net about patches: ``patches_per_epoch`` and ``balance``, and more where targets are
+        drawn.
+    drawn : bool
+        Whether targets are computed where they are used.
     """
 
     volumes: Sequence[np.ndarray]
@@ -84,6 +88,7 @@ class Scans:
     scaling: str | None
     patch_size: Corner
     patch_params: dict[str, Any] = field(default_factory=dict)
+    drawn: bool = False
     voxelwise: ClassVar[bool] = True
 
     def place(self, device: torch.device) -> tuple[Volumes, Tensor]:

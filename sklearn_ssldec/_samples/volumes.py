@@ -4,16 +4,72 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_ssldec.labels import UNLABELED_CODE, EncodedLabels
+from sklearn_ssldec.labels import UNLABELED_CODE
 
 # Values read at a time where a volume is looked through as a whole.
 SLAB = 2**22
 # Beyond it, float32 is infinite.
 LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class MapLabels:
+    """Label maps as integers: what `EncodedLabels` is for rows.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The sorted class labels.
+    maps : list of (ndarray of int16, of a volume's spatial shape, or None)
+        Position of each voxel's label in `classes`; -1 where it has none. None for a volume without labels.
+    shapes : list of tuple of int
+        Spatial shapes of the volumes.
+    ignored : list of (ndarray of bool, or None)
+        The voxels of each volume that take part in nothing; None for none.
+    """
+
+    classes: np.ndarray
+    maps: list[np.ndarray | None]
+    shapes: list[tuple[int, ...]]
+    ignored: list[np.ndarray | None]
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Codes of all voxels that take part, int16, one volume behind the other."""
+        codes = []
+        for of_volume, shape, mask in zip(self.maps, self.shapes, self.ignored, strict=True):
+            if of_volume is not None:
+                codes.append(of_volume.ravel() if mask is None else of_volume[~mask])
+                continue
+            n = math.prod(shape) if mask is None else np.count_nonzero(~mask)
+            codes.append(np.full(n, UNLABELED_CODE, dtype=np.int16))
+        return np.concatenate(codes)
+
+    @property
+    def labeled(self) -> np.ndarray:
+        """Boolean mask of the labeled voxels, among those that take part."""
+        return self.codes != UNLABELED_CODE
+
+    @property
+    def known(self) -> np.ndarray:
+        """Codes of the labeled voxels."""
+        return np.concatenate([codes[codes >= 0] for codes in self.maps if codes is not None])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all voxels that take part are labeled."""
+        for codes, mask in zip(self.maps, self.ignored, strict=True):
+            if codes is None and (mask is None or not mask.all()):
+                return False
+            if codes is not None and (codes < 0).sum() > (0 if mask is None else mask.sum()):
+                return False
+        return True
 
 
 def is_collection(X: Any) -> Any:
@@ -349,8 +405,8 @@ def encode_label_maps(
     unlabeled_label: int = -1,
     ignore_label: int | None = None,
     outside: Sequence[np.ndarray | None] | None = None,
-) -> tuple[EncodedLabels, list[np.ndarray | None]]:
-    """Encode the labels of all voxels that take part, one volume behind the other.
+) -> MapLabels:
+    """Encode label maps.
 
     Parameters
     ----------
@@ -367,10 +423,8 @@ def encode_label_maps(
 
     Returns
     -------
-    labels : EncodedLabels
-        The classes, and their codes (int16) of all voxels that are not ignored.
-    ignored : list of (ndarray of bool, or None)
-        The ignored voxels of each volume; None for none.
+    MapLabels
+        The classes, and their codes.
 
     Raises
     ------
@@ -392,16 +446,17 @@ def encode_label_maps(
     found.pop(unlabeled_label, None)
     _check_found(found, unlabeled_label, ignore_label)
     classes = np.array(sorted(found))
-    codes: list[np.ndarray] = []
-    for flat, shape, mask in zip(taking_part, shapes, ignored, strict=True):
-        if flat is None:
-            n = math.prod(shape) if mask is None else np.count_nonzero(~mask)
-            codes.append(np.full(n, UNLABELED_CODE, dtype=np.int16))
+    encoded: list[np.ndarray | None] = []
+    for labels, mask in zip(maps, ignored, strict=True):
+        if labels is None or (labels == unlabeled_label).all():
+            encoded.append(None)
             continue
-        encoded = np.searchsorted(classes, flat).astype(np.int16)
-        encoded[flat == unlabeled_label] = UNLABELED_CODE
-        codes.append(encoded)
-    return EncodedLabels(classes, np.concatenate(codes)), ignored
+        codes = np.searchsorted(classes, labels).astype(np.int16)
+        codes[labels == unlabeled_label] = UNLABELED_CODE
+        if mask is not None:
+            codes[mask] = UNLABELED_CODE
+        encoded.append(codes)
+    return MapLabels(classes, encoded, list(shapes), ignored)
 
 
 def _ignored(

@@ -2,7 +2,8 @@
 
 from sklearn_ssldec.networks.convnet import ConvNet
 from sklearn_ssldec.networks.densenet import DenseNet2D, DenseNet3D
+from sklearn_ssldec.networks.light_unet import LightUNet2D, LightUNet3D
 from sklearn_ssldec.networks.mlp import MLP
 from sklearn_ssldec.networks.unet import UNet2D, UNet3D
 
-__all__ = ["MLP", "ConvNet", "DenseNet2D", "DenseNet3D", "UNet2D", "UNet3D"]
+__all__ = ["MLP", "ConvNet", "DenseNet2D", "DenseNet3D", "LightUNet2D", "LightUNet3D", "UNet2D", "UNet3D"]

@@ -1,0 +1,137 @@
+"""What training is planned to be from the shapes of the volumes, by nnU-Net's rule on a smaller budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# No axis of the coarsest level has more voxels, and each has at least half as many where the patch has.
+COARSEST = 8
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a step of training may take.
+
+    Attributes
+    ----------
+    n_voxels : int
+        Voxels of a patch.
+    n_patches : int
+        Labeled patches of that size in a step, and as many unlabeled ones.
+    full_resolution : int
+        Patches of more voxels are worked on at half the resolution first.
+    width : float
+        Width of the network where the patch has so many voxels or more.
+    max_filters : int
+        No level has more filters.
+    """
+
+    n_voxels: int
+    n_patches: int
+    full_resolution: int
+    width: float
+    max_filters: int
+
+
+# Images on a CPU: 2.5 thousand million multiply-adds for the forward pass on 8 patches.
+BUDGETS = {
+    ("cpu", 2): Budget(160**2, 4, 96**2, 0.5, 128),
+    ("cpu", 3): Budget(32**3, 2, 48**3, 0.25, 128),
+    ("cuda", 2): Budget(256**2, 12, 512**2, 1.0, 320),
+    ("cuda", 3): Budget(96**3, 2, 128**3, 1.0, 320),
+}
+
+
+def plan(
+    shapes: Sequence[Sequence[int]],
+    *,
+    on_gpu: bool = False,
+    spacing: Sequence[float] | None = None,
+    patch_size: Sequence[int] | None = None,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Choose patch, batch, levels and strides.
+
+    The patch is a box of equal physical sides with as many voxels as the budget allows, clipped to the median
+    shape; what an axis does not need, the others get. Axes are halved until none has more than `COARSEST`
+    voxels; an axis with half as many voxels as another, or with voxels twice as long, waits for the others.
+
+    Parameters
+    ----------
+    shapes : sequence of sequences of int
+        Spatial shapes of the training volumes.
+    on_gpu : bool, default=False
+        Whether training runs on a GPU, whose budget is larger.
+    spacing : sequence of float, default=None
+        Sides of a voxel; None if they are not known.
+    patch_size, batch_size : sequence of int, int, default=None
+        Chosen by the user, and kept.
+
+    Returns
+    -------
+    dict
+        ``patch_size``, ``batch_size``, ``n_levels``, ``strides`` (by what each axis is divided from level to
+        level), ``stem`` (at which share of the resolution the finest level works), ``width``,
+        ``max_filters``, and ``median_shape``.
+    """
+    median = tuple(int(n) for n in np.median(np.asarray(shapes), axis=0))
+    n_dims = len(median)
+    budget = BUDGETS["cuda" if on_gpu else "cpu", n_dims]
+    sides = (1.0,) * n_dims if spacing is None else tuple(float(s) for s in spacing)
+    size = list(patch_size) if patch_size is not None else _box(median, sides, budget.n_voxels)
+    stem = 2 if math.prod(size) > budget.full_resolution else 1
+    strides = _strides([n / stem for n in size], spacing)
+    if patch_size is None:
+        in_all = [stem * math.prod(step[axis] for step in strides) for axis in range(n_dims)]
+        # Multiples of what is one voxel on the coarsest level, as near as may be.
+        size = [max(1, round(n / whole)) * whole for n, whole in zip(size, in_all, strict=True)]
+    if batch_size is None:
+        batch_size = budget.n_patches
+    return {
+        "median_shape": median,
+        "patch_size": tuple(int(n) for n in size),
+        "batch_size": batch_size,
+        "n_levels": len(strides) + 1,
+        "strides": strides,
+        "stem": stem,
+        "width": budget.width,
+        "max_filters": budget.max_filters,
+    }
+
+
+def _box(median: tuple[int, ...], sides: tuple[float, ...], n_voxels: int) -> list[float]:
+    """Return the sides, in voxels, of the largest box within the budget and the median shape."""
+    size = [0.0] * len(median)
+    free = list(range(len(median)))
+    left = float(n_voxels)
+    while free:
+        # A cube of the axes that are not clipped yet: sides x / spacing, of product `left`.
+        cube = (left * math.prod(sides[axis] for axis in free)) ** (1 / len(free))
+        clipped = [axis for axis in free if cube / sides[axis] >= median[axis]]
+        for axis in clipped or free:
+            size[axis] = float(median[axis]) if clipped else cube / sides[axis]
+        left /= math.prod(size[axis] for axis in clipped) if clipped else 1
+        free = [axis for axis in free if axis in set(free) - set(clipped)] if clipped else []
+    return size
+
+
+def _strides(size: Sequence[float], spacing: Sequence[float] | None) -> tuple[tuple[int, ...], ...]:
+    """Return by what each axis is divided from level to level."""
+    size, sides = list(size), [1.0] * len(size) if spacing is None else list(spacing)
+    strides = []
+    while any(n > COARSEST for n in size):
+        # Much shorter axes wait: a few slices usually lie far apart.
+        large = [axis for axis, n in enumerate(size) if n > COARSEST and 2 * n > max(size)]
+        finest = min(sides[axis] for axis in large)
+        # Voxels become more alike: those less than twice as long as the shortest are joined.
+        halved = {axis for axis in large if spacing is None or sides[axis] < 2 * finest}
+        step = tuple(2 if axis in halved else 1 for axis in range(len(size)))
+        strides.append(step)
+        size = [n / k for n, k in zip(size, step, strict=True)]
+        sides = [s * k for s, k in zip(sides, step, strict=True)]
+    return tuple(strides)

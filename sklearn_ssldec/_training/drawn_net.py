@@ -1,0 +1,208 @@
+"""The skorch net for volumes whose targets are computed where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.drawn_patches import (
+    DrawnBatches,
+    DrawnPatches,
+    LabeledVolumes,
+    count_balanced,
+    move_voxels,
+    outer_size,
+    two_views,
+)
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
+from sklearn_ssldec.algorithm import DivergenceError, Epoch
+from sklearn_ssldec.augment import BoxMix, apply
+from sklearn_ssldec.clustering import RunningTarget, dice_loss, hard_assignment
+from sklearn_ssldec.networks._convolutional import crop
+
+# Patches of each kind by which is told, after each iteration, how far training has come.
+N_PROBES = 16
+
+
+class DrawnNet(VoxelNet):
+    """A net that draws patches, and predicts the unlabeled ones with its average for their targets.
+
+    Each batch has as many labeled as unlabeled patches. The averaged network sees a weak view of the
+    unlabeled ones, moved but not otherwise changed; eq. 2 makes targets of what it predicts; and the network
+    learns them from a strong view, in which boxes of labeled and unlabeled patches have changed places.
+
+    Parameters
+    ----------
+    module : EmbeddingNetwork
+        Fully convolutional: patches to voxel-wise log q.
+    mix : BoxMix or None
+        How labeled and unlabeled patches are mixed; None not at all.
+    dice_weight : float
+        Weight of the Dice loss beside the divergence.
+    min_confidence : float
+        Unlabeled voxels whose largest target is smaller take no part in the loss.
+    **kwargs
+        Those of `VoxelNet`.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *args: Any,
+        mix: BoxMix | None = None,
+        dice_weight: float = 1.0,
+        min_confidence: float = 0.0,
+        iterator_train: type = DrawnBatches,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
+        self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
+        self.labeled_weight_ = 1.0
+        self.target_: Callable[[Tensor], Tensor] | None = None
+
+    # What the algorithm asks of a model ---------------------------------------------------------------------
+
+    def train_labeled(self, X: LabeledVolumes, n_classes: int) -> Epoch:
+        """Train an epoch on labeled patches, of which each batch has twice `batch_size`."""
+        return self._train(self._patches(X, n_classes, 0, 2 * self.batch_size))
+
+    def train_drawn(
+        self,
+        X: LabeledVolumes,
+        n_classes: int,
+        target: Callable[[Tensor], Tensor],
+        labeled_weight: float,
+    ) -> Epoch:
+        """Train an epoch on labeled and unlabeled patches, with `target` of what the average predicts."""
+        self.target_, self.labeled_weight_ = target, labeled_weight
+        return self._train(self._patches(X, n_classes, self.batch_size, self.batch_size))
+
+    def probe(self, X: LabeledVolumes, n_classes: int) -> tuple[float, Tensor]:
+        """Predict a few patches, always the same.
+
+        Returns
+        -------
+        labeled_accuracy : float
+            Accuracy on the known voxels of labeled patches, averaged over classes.
+        predicted : Tensor of int64
+            Predicted class of the voxels of unlabeled patches, or of labeled ones where there are no others.
+        """
+        kinds = self._patches(X, n_classes, 1 if X.unlabeled else 0, 1)
+        kinds.generator = torch.Generator().manual_seed(kinds.generator.initial_seed())
+        kinds.outer_size = kinds.size
+        predicted, right, total = [], torch.zeros(n_classes), torch.zeros(n_classes)
+        network = self.predicting().eval()
+        for _ in range(N_PROBES):
+            images, targets = kinds.draw()
+            with torch.no_grad(), self.autocast():
+                codes = network(images).argmax(1).cpu()
+            p, weight, _ = self._within_margin(targets)
+            known = (weight[-1] > 0).cpu()
+            truth, found = p[-1].argmax(0).cpu()[known], codes[-1][known]
+            right += torch.bincount(truth[truth == found], minlength=n_classes)
+            total += torch.bincount(truth, minlength=n_classes)
+            predicted.append(codes[0].flatten())
+            self.stop_if_interrupted()
+        self._set_training(True)
+        return (right / total)[total > 0].mean().item(), torch.cat(predicted)
+
+    def predict_codes(self, X: Volumes) -> Tensor:
+        """Return the predicted class of all voxels, int16, one volume after the other."""
+        codes = torch.empty(len(X), dtype=torch.int16)
+        for volume in range(len(X.images)):
+            start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
+            codes[start:stop] = hard_assignment(X.take(volume, self.predict_volume(X, volume)).half()).cpu()
+        return codes
+
+    def epoch_size(self, n_rows: int) -> float:
+        """Return how much work a prediction of the patches of an epoch is, for the progress bar."""
+        return super().epoch_size(n_rows) * 1.2  # that of the unlabeled ones for their targets besides
+
+    # Training -----------------------------------------------------------------------------------------------
+
+    def _patches(self, X: LabeledVolumes, n_classes: int, n_unlabeled: int, n_labeled: int) -> DrawnPatches:
+        per_batch = n_unlabeled + n_labeled
+        return DrawnPatches(
+            X,
+            n_classes,
+            n_batches=max(1, -(-self.patches_per_epoch // per_batch)),
+            n_unlabeled=n_unlabeled,
+            n_labeled=n_labeled,
+            size=tuple(self.patch_size),
+            outer_size=outer_size(two_views(self.augment).weak, tuple(self.patch_size)),
+            balance=self.balance,
+            generator=self.generator or torch.default_generator,
+            device=torch.device(self.device),
+        )
+
+    def _train(self, patches: DrawnPatches) -> Epoch:
+        self.fit_loop(patches, epochs=1)
+        loss = self.history[-1, "train_loss"]
+        del self.history[-1]["batches"][:-1]  # as in `train_epoch`
+        if not loss < float("inf"):
+            raise DivergenceError(
+                f"Training diverged: the loss became {loss}. Check the intensities of X, or lower "
+                "pretrain_lr and lr."
+            )
+        return Epoch(loss, patches.n_batches)
+
+    def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
+        """Augment the batch, find the targets of its unlabeled patches, and compute the loss."""
+        views = two_views(self.augment)
+        X, targets = move_voxels(views.weak, *batch, tuple(self.patch_size), self.progress_)
+        p, weight, n = self._within_margin(targets)
+        if n > 0:
+            p, weight = self._with_targets(X, p, weight, n)
+        for part in views.strong:
+            X = apply(part, X, self.progress_)
+        if n > 0 and self.mix is not None:
+            mask = self.mix.draw(X[:n])
+            X = self.mix.exchange(X[n:], X[:n], mask)
+            mask = crop(mask, p.shape[2:])
+            p = self.mix.exchange(p[n:], p[:n], mask)
+            weight = self.mix.exchange(weight[n:, None], weight[:n, None], mask)[:, 0]
+        if not self.module_.training:
+            self._set_training(True)
+        with self.autocast():
+            log_q = self.infer(X)
+        loss = self.get_loss(log_q, Targets(p, weight, n), X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": log_q}
+
+    def _within_margin(self, targets: Targets) -> tuple[Tensor, Tensor, int]:
+        inner = tuple(n - 2 * m for n, m in zip(self.patch_size, self.margin, strict=True))
+        weight = torch.ones_like(targets.p[:, 0]) if targets.weight is None else targets.weight
+        return crop(targets.p, inner), crop(weight[:, None], inner)[:, 0], targets.n_own
+
+    def _with_targets(self, X: Tensor, p: Tensor, weight: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Put targets and weights of the first `n` patches in."""
+        target, network = self.target_, self.predicting()
+        assert target is not None  # set by train_drawn
+        was_training = network.training
+        with torch.no_grad(), self.autocast():
+            q = network.eval()(X[:n]).exp().float()
+        network.train(was_training)
+        takes_part = weight[:n] > 0
+        rows = q.movedim(1, -1)[takes_part]
+        if isinstance(target, RunningTarget):
+            # Of patches that were drawn as the unlabeled ones are.
+            first = n + count_balanced(self.balance, len(p) - n)
+            target.see_labels(p[first:].movedim(1, -1)[weight[first:] > 0])
+        targets = torch.zeros_like(q).movedim(1, -1)
+        if len(rows) > 0:
+            targets[takes_part] = target(rows)
+        p = torch.cat([targets.movedim(-1, 1), p[n:]])
+        confident = p[:n].amax(1) >= self.min_confidence
+        return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
+
+    def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
+        """Return the divergence of log q, `y_pred`, from the targets, and the Dice loss."""
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        if self.dice_weight > 0:
+            loss = loss + self.dice_weight * dice_loss(y_true.p, y_pred, y_true.weight)
+        return loss
