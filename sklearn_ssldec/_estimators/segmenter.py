@@ -93,8 +93,8 @@ class SSLDECSegmenter(BaseSegmenter):
 
     Notes
     -----
-    `fit` does not copy the volumes, which may be memory maps. Besides them it holds, with ``targets="all"``, Q and
-    P, two float16 matrices of shape (number of voxels, number of classes).
+    `fit` does not copy the volumes, which may be memory maps. With ``targets="all"`` it holds Q and P besides
+    them, two float16 matrices of shape (number of voxels, number of classes).
 
     References
     ----------
