@@ -496,7 +496,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
     {tol}
     {labeled_threshold_voxels}
     {balance_voxels}
-    {targets}
     {augment_voxels}
     {optimizer}
     {pretrain_lr_voxels}
@@ -519,6 +518,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {cycle__n_iter_no_change}
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
+        {cycle__targets}
         {cycle__target_views_0}
         {cycle__mix}
         {cycle__dice_weight}
@@ -559,6 +559,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "cycle__n_iter_no_change",
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
+        "cycle__targets",
         "cycle__target_views",
         "cycle__mix",
         "cycle__dice_weight",
@@ -581,7 +582,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
         tol: float = 1e-3,
         labeled_threshold: float = 0.8,
         balance: float | str = "auto",
-        targets: str = "auto",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
         pretrain_lr: float | tuple[float, float] | str = "auto",
@@ -607,7 +607,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
         self.tol = tol
         self.labeled_threshold = labeled_threshold
         self.balance = balance
-        self.targets = targets
         self.augment = augment
         self.optimizer = optimizer
         self.pretrain_lr = pretrain_lr

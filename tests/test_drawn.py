@@ -30,7 +30,7 @@ def squares(n=6, size=24, seed=0):
 def segmenter(kind=SSLDECSegmenter, **kwargs):
     settings = {
         "module__width": 0.125,
-        "targets": "drawn",
+        "cycle__targets": "drawn",
         "pretrain_epochs": 2,
         "max_iter": 2,
         "patches_per_epoch": 160,
@@ -59,7 +59,7 @@ def test_learns_from_one_labeled_image(fitted):
 
 def test_images_have_it_by_default_and_volumes_have_not():
     images, maps = squares()
-    short = {"targets": "auto", "pretrain_epochs": 0, "max_iter": 0}
+    short = {"cycle__targets": "auto", "pretrain_epochs": 0, "max_iter": 0}
     assert segmenter(**short).fit(images, [maps[0], *[None] * 5]).plan_["targets"] == "drawn"
     volumes, labels = np.stack([images, images]), np.stack([maps, maps])
     assert segmenter(**short).fit(volumes, [labels[0], None]).plan_["targets"] == "all"
@@ -132,7 +132,7 @@ def test_tiny_and_flat_volumes(shape, targets):
     labels = np.zeros(shape, dtype=int)
     labels[2:6, 5:15, 5:15] = 1
     volumes = [labels + 0.3 * np.random.default_rng(i).standard_normal(shape) for i in range(3)]
-    seg = segmenter(targets=targets, pretrain_epochs=1, max_iter=1, patches_per_epoch=8)
+    seg = segmenter(cycle__targets=targets, pretrain_epochs=1, max_iter=1, patches_per_epoch=8)
     seg.fit(volumes, [labels, None, None])
     assert seg.predict(volumes)[2].shape == shape
 
@@ -140,10 +140,16 @@ def test_tiny_and_flat_volumes(shape, targets):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"targets": "drawn", "cycle__target_views": 2}, "cycle__target_views must be 0"),
-        ({"targets": "drawn", "net__data_parallel": True}, "net__data_parallel=True needs targets='all'"),
-        ({"targets": "all", "cycle__mix": None}, "cycle__mix has a meaning for targets='drawn' only"),
-        ({"targets": "none"}, "targets"),
+        ({"cycle__targets": "drawn", "cycle__target_views": 2}, "cycle__target_views must be 0"),
+        (
+            {"cycle__targets": "drawn", "net__data_parallel": True},
+            "net__data_parallel=True needs cycle__targets='all'",
+        ),
+        (
+            {"cycle__targets": "all", "cycle__mix": None},
+            "cycle__mix has a meaning for cycle__targets='drawn' only",
+        ),
+        ({"cycle__targets": "none"}, "cycle__targets"),
     ],
 )
 def test_what_does_not_go_together(kwargs, message):

@@ -53,7 +53,7 @@ def discs(n=6, noise=0.6, seed=0, size=24):
 def segmenter(**kwargs):
     settings = {
         "module": SmallNet,
-        "targets": "all",
+        "cycle__targets": "all",
         "pretrain_epochs": 6,
         "max_iter": 2,
         "patches_per_epoch": 32,

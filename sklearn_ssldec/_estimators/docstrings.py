@@ -23,7 +23,7 @@ module : "auto", Module class or Module instance, default="auto"
     embeddings of shape (n, embedding_size, \*spatial), possibly smaller by the same number of
     voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.LightUNet2D` in the
     shape of `plan_`; for volumes :class:`~sklearn_ssldec.networks.UNet3D`, on a CPU with a quarter
-    of the filters, or with ``targets="drawn"`` ``LightUNet3D``. The paper's is
+    of the filters, or with ``cycle__targets="drawn"`` ``LightUNet3D``. The paper's is
     :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with ``module__*``, and with
     ``input_shape`` and ``n_classes`` if it takes them. An instance is copied, and training starts
     from its weights.
@@ -152,14 +152,6 @@ patch_size : int, tuple of int or "auto", default="auto"
 patches_per_epoch : int or "auto", default="auto"
     Patches drawn in an epoch. "auto" is 64, or where targets are drawn what makes 100 batches.
 """,
-    "targets": """
-targets : {"auto", "drawn", "all"}, default="auto"
-    When targets are computed. "all", the paper's: those of all voxels before each iteration.
-    "drawn": those of the unlabeled patches of a batch when it is drawn, by the averaged network, so
-    that an iteration takes the same time and memory for any number of volumes, which may stay on
-    disk; the patches are mixed with labeled ones, and the loss has a Dice term. "auto" is "drawn"
-    for images (two dimensions), and "all" for volumes and with ``net__data_parallel``.
-""",
     "input_shape": """
 input_shape : tuple of int or None, default=None
     Shape of one image, (n_channels, height, width) or (height, width), if X holds images as flat
@@ -235,6 +227,14 @@ verbose : int, default=0
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
   with their computed targets only. Default: 1, for images 0, for drawn targets 2.
+""",
+    "cycle__targets": """
+- ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
+  all voxels before each iteration. "drawn": those of the unlabeled patches of a batch when it is
+  drawn, by the averaged network, so an iteration takes the same time and memory for any number of
+  volumes, which may stay on disk; the patches are mixed with labeled ones, and the loss has a Dice
+  term. Default: "auto", which is "drawn" for images (two dimensions), and "all" for volumes and with
+  ``net__data_parallel``.
 """,
     "cycle__target_views": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are

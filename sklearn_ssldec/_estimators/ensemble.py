@@ -223,8 +223,10 @@ def make_drawn(
         The voxels.
     settings : Settings
         The numbers of Algorithm 1.
-    report, outcome
-        Parameters of `DrawnSSLDEC`.
+    report : callable
+        Called with the outcome so far, after pre-training and each iteration.
+    outcome : Outcome or None
+        What `report` was called with, to go on from there.
     """
     labels: Any = task.labels
     source = LabeledVolumes(samples, labels.maps, labels.ignored, seed=net.generator.initial_seed())

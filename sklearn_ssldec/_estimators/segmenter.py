@@ -38,7 +38,6 @@ class SSLDECSegmenter(BaseSegmenter):
     {tol}
     {labeled_threshold_voxels}
     {balance_voxels}
-    {targets}
     class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default="labeled"
         Share of each class among all voxels, as a dict by class or in the order of `classes_`. "labeled"
         takes the shares of the labeled voxels, which is right for whole volumes and slices, and wrong for
@@ -65,6 +64,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {cycle__n_iter_no_change}
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
+        {cycle__targets}
         {cycle__target_views}
         {cycle__mix}
         {cycle__dice_weight}
@@ -93,8 +93,8 @@ class SSLDECSegmenter(BaseSegmenter):
 
     Notes
     -----
-    `fit` does not copy the volumes, which may be memory maps. With ``targets="all"`` it holds Q and P besides
-    them, two float16 matrices of shape (number of voxels, number of classes).
+    `fit` does not copy the volumes, which may be memory maps. With ``cycle__targets="all"`` it holds Q and P
+    besides them, two float16 matrices of shape (number of voxels, number of classes).
 
     References
     ----------
@@ -121,6 +121,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "cycle__n_iter_no_change",
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
+        "cycle__targets",
         "cycle__target_views",
         "cycle__mix",
         "cycle__dice_weight",
@@ -145,7 +146,6 @@ class SSLDECSegmenter(BaseSegmenter):
         tol: float = 1e-3,
         labeled_threshold: float = 0.8,
         balance: float | str = "auto",
-        targets: str = "auto",
         class_prior: Any = "labeled",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
@@ -173,7 +173,6 @@ class SSLDECSegmenter(BaseSegmenter):
         self.tol = tol
         self.labeled_threshold = labeled_threshold
         self.balance = balance
-        self.targets = targets
         self.class_prior = class_prior
         self.augment = augment
         self.optimizer = optimizer

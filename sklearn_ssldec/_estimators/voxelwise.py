@@ -213,22 +213,22 @@ class BaseSegmenter(BaseSSLDEC):
     def _targets(self) -> str:
         """Return where targets are computed: "drawn" or "all"."""
         cycle, data_parallel = self._of_part("cycle"), self._of_part("net").get("data_parallel", False)
-        targets = self.targets
+        targets = cycle.get("targets", "auto")
         if targets == "auto":
             targets = "drawn" if self.n_dims_ == 2 and not data_parallel else "all"
         if targets == "drawn" and data_parallel:
-            raise ValueError("net__data_parallel=True needs targets='all', got targets='drawn'.")
+            raise ValueError("net__data_parallel=True needs cycle__targets='all', got 'drawn'.")
         if targets == "drawn" and (n_views := cycle.get("target_views", 0)) > 0:
             raise ValueError(
                 f"cycle__target_views must be 0 where targets are drawn, got {n_views}: they come from one "
-                "view of a patch. targets='all' takes more."
+                "view of a patch. cycle__targets='all' takes more."
             )
         if targets == "all":
             for name in ("mix", "dice_weight", "min_confidence"):
                 if name in cycle:
                     raise ValueError(
-                        f"cycle__{name} has a meaning for targets='drawn' only, got {cycle[name]!r} with "
-                        "targets='all'."
+                        f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
+                        f"{cycle[name]!r} with 'all'."
                     )
         return targets
 

@@ -15,15 +15,43 @@ class DrawingModel(Protocol):
     """What `DrawnSSLDEC` asks of the model M."""
 
     def train_labeled(self, X: Any, n_classes: int) -> Epoch:
-        """Train an epoch on labeled samples."""
+        """Train an epoch on labeled samples.
+
+        Parameters
+        ----------
+        X : object
+            All samples with their labels.
+        n_classes : int
+            Number of classes.
+        """
 
     def train_drawn(
         self, X: Any, n_classes: int, target: Callable[[Tensor], Tensor], labeled_weight: float
     ) -> Epoch:
-        """Train an epoch on labeled samples, and on others with targets of what M predicts for them."""
+        """Train an epoch on labeled samples, and on others with targets of what M predicts for them.
+
+        Parameters
+        ----------
+        X : object
+            All samples with their labels.
+        n_classes : int
+            Number of classes.
+        target : callable
+            Makes targets of soft assignments.
+        labeled_weight : float
+            Weight of the labeled samples in the loss.
+        """
 
     def probe(self, X: Any, n_classes: int) -> tuple[float, Tensor]:
-        """Return the accuracy on the labels, and the predicted classes of some unlabeled samples."""
+        """Return the accuracy on the labels, and the predicted classes of some unlabeled samples.
+
+        Parameters
+        ----------
+        X : object
+            All samples with their labels.
+        n_classes : int
+            Number of classes.
+        """
 
     def set_schedule(self, lr: float, progress: float) -> None:
         """Set the learning rate of the next epochs, and the progress of the cycle, from 0 to 1."""

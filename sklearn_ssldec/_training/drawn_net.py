@@ -46,7 +46,9 @@ class DrawnNet(VoxelNet):
         Weight of the Dice loss beside the divergence.
     min_confidence : float
         Unlabeled voxels whose largest target is smaller take no part in the loss.
-    **kwargs
+    iterator_train : type, default=DrawnBatches
+        What cuts batches.
+    *args, **kwargs
         Those of `VoxelNet`.
     """
 
@@ -68,7 +70,15 @@ class DrawnNet(VoxelNet):
     # What the algorithm asks of a model ---------------------------------------------------------------------
 
     def train_labeled(self, X: LabeledVolumes, n_classes: int) -> Epoch:
-        """Train an epoch on labeled patches, of which each batch has twice `batch_size`."""
+        """Train an epoch on labeled patches, of which each batch has twice `batch_size`.
+
+        Parameters
+        ----------
+        X : LabeledVolumes
+            The volumes and their labels.
+        n_classes : int
+            Number of classes.
+        """
         return self._train(self._patches(X, n_classes, 0, 2 * self.batch_size))
 
     def train_drawn(
@@ -78,12 +88,31 @@ class DrawnNet(VoxelNet):
         target: Callable[[Tensor], Tensor],
         labeled_weight: float,
     ) -> Epoch:
-        """Train an epoch on labeled and unlabeled patches, with `target` of what the average predicts."""
+        """Train an epoch on labeled and unlabeled patches, with `target` of what the average predicts.
+
+        Parameters
+        ----------
+        X : LabeledVolumes
+            The volumes and their labels.
+        n_classes : int
+            Number of classes.
+        target : callable
+            Makes targets of the soft assignments of the unlabeled patches.
+        labeled_weight : float
+            Weight of the labeled patches in the loss.
+        """
         self.target_, self.labeled_weight_ = target, labeled_weight
         return self._train(self._patches(X, n_classes, self.batch_size, self.batch_size))
 
     def probe(self, X: LabeledVolumes, n_classes: int) -> tuple[float, Tensor]:
         """Predict a few patches, always the same.
+
+        Parameters
+        ----------
+        X : LabeledVolumes
+            The volumes and their labels.
+        n_classes : int
+            Number of classes.
 
         Returns
         -------
@@ -112,7 +141,13 @@ class DrawnNet(VoxelNet):
         return (right / total)[total > 0].mean().item(), torch.cat(predicted)
 
     def predict_codes(self, X: Volumes) -> Tensor:
-        """Return the predicted class of all voxels, int16, one volume after the other."""
+        """Return the predicted class of all voxels, int16, one volume after the other.
+
+        Parameters
+        ----------
+        X : Volumes
+            The voxels.
+        """
         codes = torch.empty(len(X), dtype=torch.int16)
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])

@@ -173,7 +173,13 @@ class Apart(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` at `factor` times the resolution."""
+        """Return `x` at `factor` times the resolution.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_channels, *spatial)
+            A batch.
+        """
         if self.factor == 1:
             return x
         n, channels, *sides = x.shape
