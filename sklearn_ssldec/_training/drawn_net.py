@@ -40,6 +40,8 @@ class DrawnNet(VoxelNet):
     ----------
     module : EmbeddingNetwork
         Fully convolutional: patches to voxel-wise log q.
+    *args
+        Those of `VoxelNet`.
     mix : BoxMix or None
         How labeled and unlabeled patches are mixed; None not at all.
     dice_weight : float
@@ -48,7 +50,7 @@ class DrawnNet(VoxelNet):
         Unlabeled voxels whose largest target is smaller take no part in the loss.
     iterator_train : type, default=DrawnBatches
         What cuts batches.
-    *args, **kwargs
+    **kwargs
         Those of `VoxelNet`.
     """
 
