@@ -169,6 +169,10 @@ class Settings:
         `min_share` of `balanced_subset`; None trains on all samples.
     min_batches : int
         Least number of batches an iteration: further subsets are drawn if one gives fewer.
+    max_rows : int or None
+        Largest number of samples in a subset; more are drawn from at random.
+    label_smoothing : float
+        Share of each label's target that is spread evenly over all classes.
     target_views : int
         Number of augmentations of each sample whose predictions are averaged with Q before targets are
         computed.
@@ -187,6 +191,8 @@ class Settings:
     labeled_weight: float
     balance: float | None
     min_batches: int
+    max_rows: int | None = None
+    label_smoothing: float = 0.0
     target_views: int = 0
     target: Callable[[Tensor], Tensor] = target_distribution
     class_mean: bool = False
@@ -280,7 +286,7 @@ class SSLDEC:
         self.generator, self.report = generator, report
         self.L = (y >= 0).nonzero().squeeze(1)
         self.labels = y[self.L].long()
-        self.Y = OneHot(y, n_classes)
+        self.Y = OneHot(y, n_classes, settings.label_smoothing)
         self.outcome = Outcome() if outcome is None else outcome
         self.Q = self.predicted = torch.empty(0)
         self._last_state: Any = None
@@ -445,13 +451,34 @@ class SSLDEC:
         labeled_rows = (self.Y, self.L) if settings.labeled_weight > 0 else None
         n_batches, loss, subset = 0, float("nan"), None
         while n_batches < settings.min_batches:
-            if settings.balance is not None:
-                subset = balanced_subset(
-                    counted_as, self.n_classes, min_share=settings.balance, generator=self.generator
-                )
+            subset = self.subset(counted_as)
             loss, n = self.M.train_epoch(self.X, P, subset, labeled_rows, settings.labeled_weight)
             n_batches += n
         return loss, len(self.X) if subset is None else len(subset)
+
+    def subset(self, counted_as: Tensor) -> Tensor | None:
+        """P' <- select balanced subset of P, of at most `max_rows` samples.
+
+        Parameters
+        ----------
+        counted_as : Tensor of shape (n_samples,), int64
+            Class that each sample counts as.
+
+        Returns
+        -------
+        Tensor of shape (n_subset,), int64, or None
+            The samples; None for all.
+        """
+        settings, subset = self.settings, None
+        if settings.balance is not None:
+            subset = balanced_subset(
+                counted_as, self.n_classes, min_share=settings.balance, generator=self.generator
+            )
+        n_rows = len(self.X) if subset is None else len(subset)
+        if settings.max_rows is None or n_rows <= settings.max_rows:
+            return subset
+        chosen = torch.randperm(n_rows, generator=self.generator)[: settings.max_rows].to(counted_as.device)
+        return chosen if subset is None else subset[chosen]
 
     def train_to_threshold(self) -> tuple[float, int]:
         """While train accuracy < threshold do M <- train_model(L). Return the accuracy and the epochs."""

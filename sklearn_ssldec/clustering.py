@@ -259,6 +259,8 @@ class OneHot:
         Class of each sample, negative if it is unlabeled.
     n_classes : int
         Number of classes.
+    smoothing : float in [0, 1), default=0.0
+        Share of each target that is spread evenly over all classes.
 
     Examples
     --------
@@ -268,8 +270,8 @@ class OneHot:
             [1., 0.]])
     """
 
-    def __init__(self, y: Tensor, n_classes: int) -> None:
-        self.y, self.n_classes = y, n_classes
+    def __init__(self, y: Tensor, n_classes: int, smoothing: float = 0.0) -> None:
+        self.y, self.n_classes, self.smoothing = y, n_classes, smoothing
 
     @property
     def device(self) -> torch.device:
@@ -279,7 +281,10 @@ class OneHot:
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return the targets of `rows`; those of unlabeled samples are meaningless."""
         classes = torch.arange(self.n_classes, device=self.device)
-        return (self.y[rows].clamp_min(0)[..., None] == classes).float()
+        one_hot = (self.y[rows].clamp_min(0)[..., None] == classes).float()
+        if self.smoothing == 0:
+            return one_hot
+        return (1 - self.smoothing) * one_hot + self.smoothing / self.n_classes
 
     def known(self, rows: Tensor) -> Tensor:
         """Return which rows are labeled.

@@ -4,8 +4,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+from dataclasses import fields, is_dataclass
 from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from sklearn_ssldec import baselines, clustering
 from sklearn_ssldec._estimators.defaults import choose_auto, pretrain_epochs
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
 from sklearn_ssldec._training.net import KERNEL_WEIGHT_DECAY
-from sklearn_ssldec.algorithm import Model
+from sklearn_ssldec.algorithm import Model, Settings
 from sklearn_ssldec.calibration import TemperatureScaledClassifier
 
 ROOT = Path(__file__).parents[1]
@@ -125,27 +125,30 @@ def default_of(estimator, auto, name):
     part, _, key = name.rpartition("__")
     if part == "head" or name == "alpha":
         return getattr(auto, name.replace("__", "_"))
+    if name == "optimizer__weight_decay":
+        return auto.net.get("kernel_decay", KERNEL_WEIGHT_DECAY)
     if part in ("cycle", "net"):
-        return getattr(auto, part)[key]
+        known = {each.name: each.default for each in fields(Settings)} | auto.cycle | auto.net
+        return known[key]
     value = estimator.get_params()[name]
     if value != "auto":
         return value
     if name == "pretrain_epochs":
-        return pretrain_epochs(10, auto.net["batch_size"], auto.pretrain_batches)
+        return pretrain_epochs(10, auto.net["batch_size"], auto)
     return auto.net[name] if name == "batch_size" else auto.cycle[name]
 
 
 @pytest.fixture(scope="module")
 def autos():
-    """Return the defaults for rows of features and for images, so many that `max_iter` is the least."""
+    """Return the defaults for tables, points and images, so many of these that `max_iter` is the least."""
     cpu = torch.device("cpu")
-    rows = choose_auto(np.zeros((50, 2)), cpu, variances=np.ones(2))
-    return rows, choose_auto(np.broadcast_to(0.0, (10_000, 1, 28, 28)), cpu)
+    table, points = (choose_auto(np.zeros((50, n)), cpu, variances=np.ones(n)) for n in (9, 2))
+    return table, points, choose_auto(np.broadcast_to(0.0, (10_000, 1, 28, 28)), cpu)
 
 
 def tables_of_defaults():
     text = (ROOT / "docs" / "explanation" / "defaults.md").read_text()
-    return map(rows_of_table, text.split("These are the same for rows and images:"))
+    return map(rows_of_table, text.split("These are the same for all:"))
 
 
 def test_the_tables_of_defaults_name_all_parameters():
@@ -162,24 +165,38 @@ def test_the_tables_of_defaults_name_all_parameters():
 def test_the_tables_of_defaults_tell_the_defaults(autos):
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
-    for name in differ.keys() - {"module", "augment", "pretrain_epochs"}:
-        told = [first_value(cell) for cell in differ[name][:2]]
+    for name in differ.keys() - {"module", "augment", "pretrain_epochs", "class_prior", "teachers"}:
+        told = [first_value(cell) for cell in differ[name][:3]]
         assert told == [default_of(estimator, auto, name) for auto in autos], name
-    for name in same.keys() - {"optimizer", "optimizer__weight_decay"}:
+    for name in same.keys() - {"optimizer"}:
         for auto in autos:
             assert default_of(estimator, auto, name) == first_value(same[name][0]), name
-    assert first_value(same["optimizer__weight_decay"][0]) == KERNEL_WEIGHT_DECAY
-    of_rows, of_images = autos
-    assert first_value(differ["pretrain_epochs"][0]) == default_of(estimator, of_rows, "pretrain_epochs")
-    assert f"{of_images.pretrain_batches} batches" in differ["pretrain_epochs"][1]
+    table, points, images = autos
+    assert (
+        f"within {table.pretrain_batches} to {table.max_pretrain_batches} batches"
+        in differ["pretrain_epochs"][0]
+    )
+    assert first_value(differ["pretrain_epochs"][1]) == default_of(estimator, points, "pretrain_epochs")
+    assert f"{images.pretrain_batches} batches" in differ["pretrain_epochs"][2]
+
+
+def test_the_table_of_defaults_tells_what_guides_the_targets(autos):
+    differ, _ = tables_of_defaults()
+    assert [cell == "estimated" for cell in differ["class_prior"][:3]] == [
+        auto.guidance.estimate_shares for auto in autos
+    ]
+    told = [[] if cell == "None" else cell.split("; ") for cell in differ["teachers"][:3]]
+    assert [len(names) for names in told] == [len(auto.guidance.teachers) for auto in autos]
 
 
 def test_the_table_of_defaults_tells_the_augmentation(autos):
     differ, _ = tables_of_defaults()
-    noise, affine = (auto.augment for auto in autos)
-    told = [[float(value) for value in re.findall(r"[\d.]+", cell)] for cell in differ["augment"][:2]]
-    assert told[0] == pytest.approx([noise.scale, noise.scale * noise.final_share])
-    assert told[1] == [affine.degrees, affine.scale, affine.shift]
+    *noises, affine = (auto.augment for auto in autos)
+    told = [[float(value) for value in re.findall(r"[\d.]+", cell)] for cell in differ["augment"][:3]]
+    for values, noise in zip(told, noises, strict=False):
+        scale = float(torch.as_tensor(noise.scale).mean())
+        assert values == pytest.approx([scale, scale * noise.final_share])
+    assert told[2] == [affine.degrees, affine.scale, affine.shift]
     assert affine.shear == affine.scale
 
 

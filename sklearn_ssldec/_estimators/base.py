@@ -17,9 +17,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from torch import nn
 
-from sklearn_ssldec._compat import Interval, StrOptions, validate_parameter_constraints
+from sklearn_ssldec._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
 from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
+from sklearn_ssldec._estimators.guidance import Guidance, Teacher
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
 from sklearn_ssldec._samples.volumes import MapLabels
@@ -42,14 +43,15 @@ CONSTRAINTS: dict[str, list] = {
     "max_iter": [AUTO, Interval(Integral, 0, None, closed="left")],
     "tol": [Interval(Real, 0, 1, closed="both")],
     "labeled_threshold": [Interval(Real, 0, 1, closed="both")],
-    "balance": [Interval(Real, 0, 1, closed="both"), None],
-    "class_prior": [StrOptions({"labeled"}), "array-like", dict, None],
+    "balance": [AUTO, Interval(Real, 0, 1, closed="both"), None],
+    "class_prior": [StrOptions({"auto", "labeled"}), "array-like", dict, None],
+    "teachers": [AUTO, HasMethods(["fit", "predict_proba"]), list, tuple, None],
     "augment": [AUTO, callable, None],
     "optimizer": [callable],
     "pretrain_lr": [AUTO, Interval(Real, 0, None, closed="neither"), tuple],
     "lr": [AUTO, Interval(Real, 0, None, closed="neither"), tuple],
     "batch_size": [AUTO, Interval(Integral, 2, None, closed="left")],
-    "min_batches": [Interval(Integral, 1, None, closed="left")],
+    "min_batches": [AUTO, Interval(Integral, 1, None, closed="left")],
     "patch_size": [AUTO, Integral, tuple, list],
     "patches_per_epoch": [AUTO, Interval(Integral, 1, None, closed="left")],
     "input_shape": [tuple, list, None],
@@ -72,6 +74,8 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
     "cycle__labeled_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__targets": [StrOptions({"auto", "drawn", "all"})],
+    "cycle__max_rows": [Interval(Integral, 2, None, closed="left"), None],
+    "cycle__label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
     "cycle__frequency": [StrOptions({"soft", "hard"})],
     "cycle__mix": [BoxMix, None],
@@ -254,6 +258,7 @@ class BaseSSLDEC(BaseEstimator):
                 {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
             ),
             prior=None if prior is None else torch.from_numpy(prior).float(),
+            guidance=make_guidance(params.get("class_prior"), params.get("teachers"), auto),
             net_params={
                 **net_params,
                 "augment": auto.augment if isinstance(self.augment, str) else self.augment,
@@ -314,7 +319,7 @@ def make_settings(
     for name in ("pretrain_lr", "lr"):
         chosen[name] = check_learning_rate(name, chosen[name])
     if "pretrain_epochs" not in chosen:
-        chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto.pretrain_batches)
+        chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto)
     if params["augment"] is None:  # all views would be the same
         chosen["target_views"] = 0
     if labels.is_complete:
@@ -343,13 +348,41 @@ def check_learning_rate(name: str, value: Any) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+def make_guidance(class_prior: Any, teachers: Any, auto: Auto) -> Guidance:
+    """Return what guides the targets.
+
+    Parameters
+    ----------
+    class_prior : object
+        The user's parameter; "auto" lets the data decide whether shares are estimated.
+    teachers : "auto", estimator, sequence of estimators, or None
+        The user's parameter.
+    auto : Auto
+        The defaults.
+
+    Raises
+    ------
+    TypeError
+        If a teacher is not a classifier with ``fit`` and ``predict_proba``.
+    """
+    estimate = isinstance(class_prior, str) and class_prior == "auto" and auto.guidance.estimate_shares
+    if isinstance(teachers, str):
+        return Guidance(auto.guidance.teachers, estimate)
+    listed = [] if teachers is None else teachers if isinstance(teachers, (list, tuple)) else [teachers]
+    for each in listed:
+        if isinstance(each, type) or not (hasattr(each, "fit") and hasattr(each, "predict_proba")):
+            raise TypeError(f"teachers must be classifiers with fit and predict_proba, got {each!r}.")
+    return Guidance(tuple(Teacher(each) for each in listed), estimate)
+
+
 def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
     """Return the prior of each class as an array that sums to 1, or None for the uniform one.
 
     Parameters
     ----------
-    class_prior : {"labeled"}, dict of class to share, array-like of shape (n_classes,) or None
-        The user's parameter; "labeled" stands for the shares of the labeled samples.
+    class_prior : {"auto", "labeled"}, dict of class to share, array-like of shape (n_classes,) or None
+        The user's parameter; "labeled" stands for the shares of the labeled samples. "auto" has no prior: see
+        `make_guidance`.
     codes : ndarray of shape (n_samples,)
         Encoded labels, -1 for unlabeled samples.
     classes : ndarray of shape (n_classes,)
@@ -360,7 +393,7 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) 
     ValueError
         If a class has no share, or a share is not a positive finite number.
     """
-    if class_prior is None:
+    if class_prior is None or (isinstance(class_prior, str) and class_prior == "auto"):
         return None
     shares = class_prior
     if isinstance(shares, str):

@@ -30,17 +30,16 @@ class SSLDECClassifier(BaseClassifier):
     ----------
     {module_rows}
     alpha : float or "auto", default="auto"
-        Degrees of freedom of the Student's t kernel in eq. 1. "auto" is 10 for images, and the paper's 1
-        otherwise.
+        Degrees of freedom of the Student's t kernel in eq. 1. "auto" is the paper's 1 for rows of up to 3
+        features, and 10 otherwise.
     {n_estimators}
     {pretrain_epochs_rows}
     {max_iter_rows}
     {tol}
     {labeled_threshold_rows}
     {balance_rows}
-    class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default=None
-        Known share of each class, as a dict by class or in the order of `classes_`; "labeled" takes the
-        shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
+    {class_prior_rows}
+    {teachers}
     {augment_rows}
     {optimizer}
     {pretrain_lr_rows}
@@ -61,6 +60,8 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__n_iter_no_change}
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
+        {cycle__label_smoothing}
+        {cycle__max_rows}
         {cycle__target_views}
         {net__ema_decay}
         {net__precision}
@@ -80,6 +81,10 @@ class SSLDECClassifier(BaseClassifier):
 
     Notes
     -----
+    Rows of more than three features are a table. The defaults for tables depart from the paper most: wider
+    network, more weight decay, estimated class shares, teachers, no balanced subset and no training of the
+    labeled samples to a threshold. ``class_prior=None, teachers=None`` gives the paper's targets.
+
     SSLDEC can end below its own supervised model. Compare the two on held-out labels:
     ``SSLDECClassifier(max_iter=0, random_state=0)`` is what ``SSLDECClassifier(random_state=0)`` starts from.
 
@@ -87,6 +92,8 @@ class SSLDECClassifier(BaseClassifier):
     ----------
     .. [1] J. Enguehard, P. O'Halloran, A. Gholipour, "Semi-Supervised Learning With Deep Embedded Clustering
        for Image Classification and Segmentation", IEEE Access 7, 2019, :doi:`10.1109/ACCESS.2019.2891970`.
+    .. [2] M. Saerens, P. Latinne, C. Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
+       Probabilities: A Simple Procedure", Neural Computation 14, 2002, :doi:`10.1162/089976602753284446`.
 
     Examples
     --------
@@ -105,6 +112,8 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__n_iter_no_change",
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
+        "cycle__label_smoothing",
+        "cycle__max_rows",
         "cycle__target_views",
         "net__ema_decay",
         "net__precision",
@@ -121,14 +130,15 @@ class SSLDECClassifier(BaseClassifier):
         max_iter: int | str = "auto",
         tol: float = 1e-3,
         labeled_threshold: float = 1.0,
-        balance: float | None = 0.1,
-        class_prior: Any = None,
+        balance: float | str | None = "auto",
+        class_prior: Any = "auto",
+        teachers: Any = "auto",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
         pretrain_lr: float | tuple[float, float] | str = "auto",
         lr: float | tuple[float, float] | str = "auto",
         batch_size: int | str = "auto",
-        min_batches: int = 8,
+        min_batches: int | str = "auto",
         input_shape: tuple[int, ...] | None = None,
         unlabeled_label: int | str | None = -1,
         device: str | torch.device = "auto",
@@ -148,6 +158,7 @@ class SSLDECClassifier(BaseClassifier):
         self.labeled_threshold = labeled_threshold
         self.balance = balance
         self.class_prior = class_prior
+        self.teachers = teachers
         self.augment = augment
         self.optimizer = optimizer
         self.pretrain_lr = pretrain_lr

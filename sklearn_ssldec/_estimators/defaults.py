@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_ssldec._estimators.guidance import Guidance, table_teachers
 from sklearn_ssldec.augment import (
     BoxMix,
     Compose,
@@ -25,7 +26,11 @@ from sklearn_ssldec.networks import MLP, ConvNet, LightUNet2D, LightUNet3D, UNet
 # Smaller images hold less to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
 
-# Settings of Algorithm 1 that are the same for rows of features and for images.
+# With no more features than this, the density shows the shape of the classes (the half-moons). A network that
+# is regularised as tables need it cannot follow it.
+FEW_FEATURES = 3
+
+# Settings of Algorithm 1 that are the same for images and for rows of few features.
 ROW_CYCLE = {
     "tol": 1e-3,
     "n_iter_no_change": 10,
@@ -56,6 +61,10 @@ class Auto:
         Parameters of the skorch net.
     pretrain_batches : int
         Least number of batches in pre-training.
+    max_pretrain_batches : float
+        Number of batches in pre-training above which there are fewer than 100 epochs, but at least 10.
+    guidance : Guidance
+        What guides the targets where `class_prior` and `teachers` are "auto".
     device : torch.device
         Where the networks are trained.
     """
@@ -69,6 +78,8 @@ class Auto:
     net: dict[str, Any]
     pretrain_batches: int
     device: torch.device
+    max_pretrain_batches: float = math.inf
+    guidance: Guidance = field(default_factory=Guidance)
 
 
 def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | None = None) -> Auto:
@@ -83,6 +94,8 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
     variances : ndarray of shape (n_features,), default=None
         Variance of each feature, if the samples are rows of features.
     """
+    if variances is not None and len(variances) > FEW_FEATURES:
+        return auto_table(len(X), variances, device)
     if variances is not None:
         noise = 0.35 * float(np.sqrt(variances.mean()))
         return Auto(
@@ -125,6 +138,49 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
         },
         net={"batch_size": 32, "ema_decay": 0.99, "precision": "float32"},
         pretrain_batches=1000 if small else 2000,
+        device=device,
+    )
+
+
+def auto_table(n_rows: int, variances: np.ndarray, device: torch.device) -> Auto:
+    """Return the defaults for tables: rows of more than three features.
+
+    docs/experiments/tables.md has what was tried, and on what.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    variances : ndarray of shape (n_features,)
+        Variance of each feature.
+    device : torch.device
+        Where the network will be trained.
+    """
+    # Each feature has noise by its own scale: the columns of rare categories vary little.
+    noise = 0.35 * torch.from_numpy(np.sqrt(variances)).float()
+    return Auto(
+        module=MLP,
+        module_kwargs={"hidden_units": (128, 128), "dropout": 0.3},
+        alpha=10.0,
+        head_spread=2.0,
+        augment=GaussianNoise(noise, final_share=0.15 / 0.35),
+        cycle={
+            **ROW_CYCLE,
+            "max_iter": 20,
+            "pretrain_lr": (1e-2, 1e-3),
+            "lr": (1e-2, 1e-3),
+            "labeled_weight": 3.0,
+            "label_smoothing": 0.1,
+            "target_views": 0,
+            "balance": None,
+            "min_batches": 10,
+            "max_rows": 12_800,
+            "max_labeled_epochs": 0,
+        },
+        net={"batch_size": 128, "ema_decay": 0.0, "precision": "float32", "kernel_decay": 1e-2},
+        pretrain_batches=150,
+        max_pretrain_batches=3000,
+        guidance=Guidance(table_teachers(n_rows), estimate_shares=True),
         device=device,
     )
 
@@ -211,14 +267,18 @@ def _two_views() -> Compose:
     )
 
 
-def pretrain_epochs(n_labeled: int, batch_size: int, pretrain_batches: int) -> int:
-    """Return the number of pre-training epochs: the paper's 100, or more if these make too few batches.
+def pretrain_epochs(n_labeled: int, batch_size: int, auto: Auto) -> int:
+    """Return the number of pre-training epochs: the paper's 100, within the bounds on batches.
 
     Parameters
     ----------
     n_labeled, batch_size : int
         Labeled samples, and samples a batch.
-    pretrain_batches : int
-        Least number of batches.
+    auto : Auto
+        The defaults, which bound the number of batches.
     """
-    return max(100, math.ceil(pretrain_batches / math.ceil(n_labeled / batch_size)))
+    n_batches = math.ceil(n_labeled / batch_size)
+    epochs = max(100, math.ceil(auto.pretrain_batches / n_batches))
+    if epochs * n_batches <= auto.max_pretrain_batches:
+        return epochs
+    return max(10, int(auto.max_pretrain_batches / n_batches))

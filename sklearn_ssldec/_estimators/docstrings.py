@@ -11,7 +11,8 @@ TEXTS = {
     "module_rows": """
 module : "auto", Module class or Module instance, default="auto"
     The network that maps a batch of samples to embeddings of shape (n_samples, embedding_size).
-    "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of features, and
+    "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of features: with 2 layers of 128 units
+    and dropout 0.3 for tables, and with its own defaults for rows of up to 3 features. It is
     :class:`~sklearn_ssldec.networks.ConvNet` for images: on a CUDA GPU the paper's, elsewhere with
     1/8 of its filters (1/4 for images with fewer than 16 pixels a side), 2 convolutions a block and
     dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
@@ -36,7 +37,8 @@ n_estimators : int, default=1
     "pretrain_epochs_rows": """
 pretrain_epochs : int or "auto", default="auto"
     Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for
-    images enough for 2000 batches (1000 for images with fewer than 16 pixels a side).
+    images enough for 2000 batches (1000 for images with fewer than 16 pixels a side), and for
+    tables between 150 and 3000 batches, if 10 epochs are no more.
 """,
     "pretrain_epochs_voxels": """
 pretrain_epochs : int or "auto", default="auto"
@@ -46,8 +48,8 @@ pretrain_epochs : int or "auto", default="auto"
     "max_iter_rows": """
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
-    "auto" is 200 for rows of features; for images 12, or more if needed for 1500 batches. The paper
-    does not give its number.
+    "auto" is 20 for tables and 200 for rows of up to 3 features; for images 12, or more if needed
+    for 1500 batches. The paper does not give its number.
 """,
     "max_iter_voxels": """
 max_iter : int or "auto", default="auto"
@@ -62,9 +64,10 @@ tol : float, default=1e-3
 """,
     "labeled_threshold_rows": """
 labeled_threshold : float, default=1.0
-    Accuracy on the labeled samples to which each iteration trains them. The paper has 1. Lower it
-    if some labels may be wrong. If it is missed in three iterations in a row, it falls to the
-    accuracy that was reached.
+    Accuracy on the labeled samples to which each iteration trains them, in at most
+    ``cycle__max_labeled_epochs`` epochs (none for tables). The paper has 1. Lower it if some labels
+    may be wrong. If it is missed in three iterations in a row, it falls to the accuracy that was
+    reached.
 """,
     "labeled_threshold_voxels": """
 labeled_threshold : float, default=0.8
@@ -72,11 +75,12 @@ labeled_threshold : float, default=0.8
     paper has 1, which voxels on the border between two tissues do not reach.
 """,
     "balance_rows": """
-balance : float in [0, 1] or None, default=0.1
+balance : float in [0, 1], None or "auto", default="auto"
     An iteration trains on a subset with the same number of samples of each predicted class: the
     size of the smallest class, but at least this share of ``n_samples / n_classes``. The samples of
     smaller classes are repeated. The paper has 0, so a class that is predicted once shrinks the
-    subset to one sample a class. None trains on all samples.
+    subset to one sample a class. None trains on all samples. "auto" is None for tables, and
+    otherwise 0.1.
 """,
     "balance_voxels": """
 balance : float in [0, 1] or "auto", default="auto"
@@ -88,10 +92,11 @@ balance : float in [0, 1] or "auto", default="auto"
     "augment_rows": """
 augment : "auto", callable or None, default="auto"
     Augmentation of training batches, a function from a tensor to one of the same shape. "auto" adds
-    Gaussian noise to rows of features; its standard deviation falls over `max_iter` from 0.35 to
-    0.15 of the features' (the root of their mean variance). It rotates images by up to 15 degrees,
-    scales and shears them by up to 0.15, and shifts them by up to 0.12 of their side. The paper has
-    ``RandomTranslation(1)``. None turns it off. See :mod:`sklearn_ssldec.augment`.
+    Gaussian noise to rows of features. Its standard deviation falls over `max_iter` from 0.35 to
+    0.15 of each feature's (for up to 3 features: of the root of their mean variance). It rotates
+    images by up to 15 degrees, scales and shears them by up to 0.15, and shifts them by up to 0.12
+    of their side. The paper has ``RandomTranslation(1)``. None turns it off. See
+    :mod:`sklearn_ssldec.augment`.
 """,
     "augment_voxels": """
 augment : "auto", callable or None, default="auto"
@@ -104,7 +109,8 @@ augment : "auto", callable or None, default="auto"
     "optimizer": """
 optimizer : Optimizer class, default=torch.optim.Adam
     As in the paper. Kernels of dense and convolutional layers have a ``weight_decay`` of 2e-4, the
-    paper's L2 regularisation; ``optimizer__weight_decay`` changes it. All other weights have none.
+    paper's L2 regularisation (for tables: 1e-2); ``optimizer__weight_decay`` changes it. All other
+    weights have none.
 """,
     "pretrain_lr_rows": """
 pretrain_lr : float, tuple of two floats or "auto", default="auto"
@@ -136,9 +142,9 @@ batch_size : int or "auto", default="auto"
     "auto" is what `plan_` says: on a CPU 4 images or 2 volumes.
 """,
     "min_batches_rows": """
-min_batches : int, default=8
-    Least number of batches an iteration; if the balanced subset gives fewer, more subsets are
-    drawn. The paper has 1: a single epoch on a single subset.
+min_batches : int or "auto", default="auto"
+    Least number of batches an iteration; if the subset gives fewer, more subsets are drawn. "auto"
+    is 10 for tables, and otherwise 8. The paper has 1: a single epoch on a single subset.
 """,
     "min_batches_voxels": """
 min_batches : int, default=64
@@ -199,6 +205,23 @@ random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1 shows a progress bar, or prints a line an iteration if the output is not a terminal.
 """,
+    "class_prior_rows": """
+class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None, default="auto"
+    Known share of each class, as a dict by class or in the order of `classes_`; "labeled" takes the
+    shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
+    "auto" estimates the shares for tables, once after pre-training, from the labels and by EM from
+    the predictions [2]_; if all classes have about the same number of labels, these were drawn class
+    by class, and only the predictions count. For rows of up to 3 features and images "auto" is None.
+""",
+    "teachers": """
+teachers : "auto", classifier, list of classifiers or None, default="auto"
+    Classifiers that are fitted on the labels, and whose probabilities are averaged with
+    Q, half and half, before targets are computed. Several are weighted by the probabilities that
+    they give to left-out labels (4 folds). Predictions are the network's alone. Semi-supervised ones
+    of scikit-learn see the unlabeled rows too. "auto" is, for tables, a random forest and, for up to
+    10,000 rows, ``LabelSpreading`` with 7 neighbors, which counts only if the left-out labels speak
+    for it; otherwise None, the paper's.
+""",
     "free_parts": """
 **kwargs
     Parameters of parts. Those of the module, the optimizer and the callbacks are passed on as in
@@ -208,7 +231,7 @@ verbose : int, default=0
 - ``head__spread`` (float or None): scale of the initial centroids, which are unit vectors times
   this value. Needs at least as many embedding features as classes. None is Glorot's initialisation,
   the authors', with which the centroids of two classes may start close together and stay so.
-  Default: None for rows of features, 2 for images and volumes.
+  Default: None for rows of up to 3 features, 2 otherwise.
 """,
     "head__spread_softmax": """
 - ``head__spread`` (float or None): scale of the initial weights of the softmax layer, which are
@@ -221,12 +244,12 @@ verbose : int, default=0
 """,
     "cycle__max_labeled_epochs": """
 - ``cycle__max_labeled_epochs`` (int): epochs an iteration after which training towards
-  `labeled_threshold` stops. Default: 100, for volumes 1.
+  `labeled_threshold` stops. Default: 100, for volumes 1, for tables 0.
 """,
     "cycle__labeled_weight": """
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
-  with their computed targets only. Default: 1, for images 0, for drawn targets 2.
+  with their computed targets only. Default: 1, for tables 3, for images 0, for drawn targets 2.
 """,
     "cycle__targets": """
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
@@ -235,6 +258,15 @@ verbose : int, default=0
   volumes, which may stay on disk; the patches are mixed with labeled ones, and the loss has a Dice
   term. Default: "auto", which is "drawn" for images (two dimensions), and "all" for volumes and with
   ``net__data_parallel``.
+""",
+    "cycle__label_smoothing": """
+- ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly
+  over all classes. The paper has 0. Default: 0, for tables 0.1.
+""",
+    "cycle__max_rows": """
+- ``cycle__max_rows`` (int or None): largest number of samples that an iteration trains on, drawn at
+  random each time, so that its time does not grow with the samples. The paper has no limit, None.
+  Default: None, for tables 12,800.
 """,
     "cycle__target_views": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are

@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_ssldec._estimators.guidance import GuidedTarget, teach
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
+from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.callbacks import copied
 from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
 from sklearn_ssldec._training.distributed import Alone, Processes, check_processes, first_alone, same_for_all
@@ -93,18 +96,61 @@ def train_ensemble(
                 checkpoints.folder, dict(checkpoints.call), seeds, any_seeds=checkpoints.any_seeds
             )
         paths = [Path(checkpoints.folder) / f"network_{i}.safetensors" for i in range(len(seeds))]
+    taught = taught_by(task, seeds[0])
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
-        jobs = (delayed(train_network)(task, *each) for each in zip(seeds, paths, strict=True))
+        each = zip(seeds, paths, strict=True)
+        jobs = (delayed(train_network)(task, seed, path, taught) for seed, path in each)
         return list(Parallel(n_jobs=n_jobs)(jobs))
     members: list[Member] = []
     for seed, path in zip(seeds, paths, strict=True):
-        members.append(train_network(task, seed, path))
+        members.append(train_network(task, seed, path, taught))
         if members[-1].outcome.termination_condition == "interrupted":
             break
     return members
 
 
-def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
+def taught_by(task: Task, seed: int) -> torch.Tensor | None:
+    """Return the teachers' probabilities of all samples, or None without teachers or iterations.
+
+    Parameters
+    ----------
+    task : Task
+        What they are for.
+    seed : int
+        Their seed.
+    """
+    needed = task.guidance.teachers and task.settings.max_iter > 0
+    if not needed or not isinstance(task.samples, Rows):
+        return None
+    taught, _ = teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance.teachers, seed)
+    return torch.from_numpy(taught)
+
+
+def target_of(task: Task, taught: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a new function from Q to P.
+
+    Parameters
+    ----------
+    task : Task
+        What it is for.
+    taught : Tensor of shape (n_samples, n_classes), or None
+        The teachers' probabilities.
+    """
+    if taught is None and not task.guidance.estimate_shares:
+        return task.method.target(task.prior)
+    codes = task.labels.codes
+    counts = np.bincount(codes[codes >= 0], minlength=task.n_classes).astype(float)
+    return GuidedTarget(
+        task.method.target,
+        task.prior,
+        counts if task.guidance.estimate_shares else None,
+        None if taught is None else taught.to(task.device),
+    )
+
+
+def train_network(
+    task: Task, seed: int, path: Path | None = None, taught: torch.Tensor | None = None
+) -> Member:
     """Train a network by Algorithm 1.
 
     Parameters
@@ -115,9 +161,11 @@ def train_network(task: Task, seed: int, path: Path | None = None) -> Member:
         Seed of its weights, batches and augmentation.
     path : Path, default=None
         File of its checkpoint.
+    taught : Tensor of shape (n_samples, n_classes), default=None
+        The teachers' probabilities.
     """
     generator = torch.Generator().manual_seed(seed)
-    settings = replace(task.settings, target=task.method.target(task.prior))
+    settings = replace(task.settings, target=target_of(task, taught))
     with seeded(seed, task.device):
         net, samples = make_net(task, generator)
         y = None if task.samples.drawn else torch.from_numpy(task.labels.codes).to(task.device)

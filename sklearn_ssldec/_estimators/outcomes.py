@@ -41,7 +41,8 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
         if message := EARLY_ENDS.get(outcome.termination_condition):
             warn(message.format(n_iter=outcome.n_iter), ConvergenceWarning)
     last = [outcome.history[-1]["labeled_accuracy"] for outcome in outcomes if outcome.n_iter > 0]
-    if last and min(last) < settings.labeled_threshold:
+    # Without training towards the threshold, it is no promise.
+    if settings.max_labeled_epochs > 0 and last and min(last) < settings.labeled_threshold:
         warn(
             f"Training on the labeled samples ended at an accuracy of {min(last):.3f}, below "
             f"labeled_threshold={settings.labeled_threshold}, although iterations train on them for up to "

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_ssldec._estimators.guidance import Guidance
 from sklearn_ssldec._samples.sources import Rows, Scans
 from sklearn_ssldec._samples.volumes import MapLabels
 from sklearn_ssldec._training.net import SSLDECNet
@@ -62,6 +63,8 @@ class Task:
         The settings of Algorithm 1; the target comes from the method.
     prior : Tensor of shape (n_classes,), or None
         Share of each class.
+    guidance : Guidance
+        What guides the targets.
     net_params : dict
         Parameters of the skorch net.
     device : torch.device
@@ -81,6 +84,7 @@ class Task:
     module_params: Mapping[str, Any]
     settings: Settings
     prior: Tensor | None
+    guidance: Guidance
     net_params: Mapping[str, Any]
     device: torch.device
     data_parallel: bool

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from sklearn_ssldec._compat import Interval, fit_context
+from sklearn_ssldec._compat import Interval, StrOptions, fit_context
 from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC
 from sklearn_ssldec._estimators.defaults import choose_auto_voxels
 from sklearn_ssldec._estimators.outcomes import (
@@ -47,6 +47,8 @@ class BaseSegmenter(BaseSSLDEC):
     _constraints: ClassVar[dict[str, list]] = {
         **CONSTRAINTS,
         "alpha": [Interval(Real, 0, None, closed="neither")],
+        "class_prior": [StrOptions({"labeled"}), "array-like", dict, None],
+        "min_batches": [Interval(Integral, 1, None, closed="left")],
         "balance": [AUTO, Interval(Real, 0, 1, closed="both")],
         "batch_size": [AUTO, Interval(Integral, 1, None, closed="left")],
         "unlabeled_label": [Integral],

@@ -67,6 +67,8 @@ class SSLDECNet(NeuralNet):
     ema_decay : float, default=0.0
         Decay of the exponential moving average of the weights, which predicts. With 0 the weights themselves
         predict.
+    kernel_decay : float, default=2e-4
+        Weight decay of kernels, where ``optimizer__weight_decay`` does not set it.
     precision : {"float32", "bf16"}, default="float32"
         Number format of convolutions and matrix products. Weights stay float32.
     n_operations : float, default=inf
@@ -89,6 +91,7 @@ class SSLDECNet(NeuralNet):
         *args: Any,
         augment: Callable[..., Tensor] | None = None,
         ema_decay: float = 0.0,
+        kernel_decay: float = KERNEL_WEIGHT_DECAY,
         precision: str = "float32",
         n_operations: float = math.inf,
         criterion: type[nn.Module] = KLDivergenceLoss,
@@ -103,6 +106,7 @@ class SSLDECNet(NeuralNet):
         self.generator = generator
         self.augment = augment
         self.ema_decay = ema_decay
+        self.kernel_decay = kernel_decay
         self.precision = precision
         self.n_operations = n_operations
         self.progress_ = 0.0
@@ -444,7 +448,7 @@ class SSLDECNet(NeuralNet):
             kwargs.setdefault("fused", True)  # Adam's step on a small network takes a third of the time
         if "weight_decay" not in known:
             return args, kwargs
-        weight_decay = kwargs.pop("weight_decay", KERNEL_WEIGHT_DECAY)
+        weight_decay = kwargs.pop("weight_decay", self.kernel_decay)
         centers = getattr(self.module_.head, "centers", None)
         groups = []
         for group in args[0]:

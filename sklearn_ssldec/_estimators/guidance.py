@@ -1,0 +1,326 @@
+"""What guides the targets on tables: the shares of the classes, and teachers fitted on the labels.
+
+Both depart from the paper, whose eq. 2 pulls all classes towards the same size and sees the network's Q only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import chdtr, gammaln
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+from torch import Tensor
+
+# They take the unlabeled rows as well, marked with -1.
+SEMI_SUPERVISED = (LabelPropagation, LabelSpreading, SelfTrainingClassifier)
+# A graph of neighbours takes time and memory that grow with the square of the number of rows.
+MAX_GRAPH_ROWS = 10_000
+N_FOLDS = 4
+# Labels are taken as drawn class by class if this share of the classes has the same number of them, or if
+# counts as even as theirs have less than this probability by chance.
+SAME_COUNT, TOO_EVEN = 0.7, 0.02
+# A teacher's probabilities are never 0: a share of this size is spread over the classes.
+SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A classifier whose probabilities join Q.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Classifier with ``predict_proba``.
+    prior_count : float
+        Left-out labels that it is taken to have predicted, before any of them is seen.
+    """
+
+    estimator: Any
+    prior_count: float = 1.0
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What guides the targets, besides Q.
+
+    Attributes
+    ----------
+    teachers : tuple of Teacher
+        The teachers.
+    estimate_shares : bool
+        Whether the shares of the classes are estimated.
+    """
+
+    teachers: tuple[Teacher, ...] = ()
+    estimate_shares: bool = False
+
+
+def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
+    """Return the teachers for tables.
+
+    Trees see what networks miss on tables. Neighbours are better where classes are clusters, and worse on
+    most tables: they must earn their weight on left-out labels.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    """
+    teachers = [Teacher(RandomForestClassifier(), prior_count=2.0)]
+    if n_rows <= MAX_GRAPH_ROWS:
+        teachers.append(Teacher(LabelSpreading(kernel="knn", n_neighbors=7), prior_count=0.1))
+    return tuple(teachers)
+
+
+# The shares of the classes ----------------------------------------------------------------------------------
+
+
+def smoothed_shares(counts: np.ndarray) -> np.ndarray:
+    r"""Estimate the shares of the classes from label counts, by empirical Bayes.
+
+    The shares have a symmetric Dirichlet prior whose concentration :math:`a` maximises the likelihood of the
+    counts; the estimate is the posterior mean :math:`(n_j + a / k) / (n + a)`. Counts that differ no more
+    than by chance give nearly equal shares.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,)
+        Number of labels of each class; may be fractional.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Shares, all positive.
+    """
+    n, k = counts.sum(), len(counts)
+    grid = k * np.geomspace(0.1, 100, 60)
+    each = gammaln(counts + grid[:, None] / k) - gammaln(grid[:, None] / k)
+    likelihood = gammaln(grid) - gammaln(n + grid) + each.sum(axis=1)
+    a = grid[likelihood.argmax()]
+    return (counts + a / k) / (n + a)
+
+
+def mixture_shares(
+    likelihoods: np.ndarray,
+    prior_counts: np.ndarray,
+    weight: float,
+    *,
+    max_iter: int = 200,
+    tol: float = 1e-6,
+) -> np.ndarray:
+    r"""Estimate the shares of the parts of a mixture by EM.
+
+    .. math::
+        r_{ij} = \frac{\pi_j l_{ij}}{\sum_{j'} \pi_{j'} l_{ij'}}, \qquad
+        \pi_j = \frac{c_j + w \, \bar r_j}{\sum_{j'} c_{j'} + w}
+
+    Parameters
+    ----------
+    likelihoods : ndarray of shape (n_samples, n_parts)
+        Likelihood :math:`l_{ij}` of each sample under each part.
+    prior_counts : ndarray of shape (n_parts,)
+        Counts :math:`c_j`, as if so many samples had been seen of each part.
+    weight : float
+        Number of samples that all samples together count as, :math:`w`.
+    max_iter : int, default=200
+        Largest number of iterations.
+    tol : float, default=1e-6
+        They end when no more than this changes.
+
+    Returns
+    -------
+    ndarray of shape (n_parts,)
+        Shares, which sum to 1.
+    """
+    total = prior_counts.sum()
+    shares = prior_counts / total
+    for _ in range(max_iter):
+        r = likelihoods * shares
+        r /= r.sum(axis=1, keepdims=True)
+        before, shares = shares, (prior_counts + weight * r.mean(axis=0)) / (total + weight)
+        if np.abs(shares - before).sum() < tol:
+            break
+    return shares
+
+
+def are_drawn_by_class(counts: np.ndarray) -> bool:
+    """Return whether labels were drawn class by class, so that their counts tell nothing about shares.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,)
+        Number of labels of each class.
+    """
+    k, mean = len(counts), counts.mean()
+    statistic = np.square(counts - mean).sum() / mean
+    return bool(
+        np.ptp(counts) <= 1
+        or np.mean(counts == np.median(counts)) >= SAME_COUNT
+        or chdtr(k - 1, statistic) < TOO_EVEN
+    )
+
+
+def class_shares(Q: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Estimate the shares of the classes from the labels and the predictions after pre-training.
+
+    EM (Saerens, Latinne and Decaestecker 2002) adapts probabilities that were learned with the labels' shares
+    to the samples. All samples together count as many as the labels, since their probabilities were learned
+    from no more than these. Labels drawn at random are a prior worth as many samples as there are labels.
+    Labels drawn class by class are no prior; EM's result is smoothed instead, so that equal classes stay
+    equal.
+
+    Parameters
+    ----------
+    Q : ndarray of shape (n_samples, n_classes)
+        Class probabilities of all samples.
+    counts : ndarray of shape (n_classes,)
+        Number of labels of each class.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Shares, which sum to 1.
+    """
+    n, k = counts.sum(), len(counts)
+    learned = (counts + 1) / (n + k)
+    if not are_drawn_by_class(counts):
+        return mixture_shares(Q / learned, n * smoothed_shares(counts), n)
+    return smoothed_shares(max(n, 50) * mixture_shares(Q / learned, np.ones(k), n))
+
+
+# The teachers -----------------------------------------------------------------------------------------------
+
+
+def teach(
+    X: np.ndarray, codes: np.ndarray, n_classes: int, teachers: Sequence[Teacher], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the teachers' probabilities, weighted by what left-out labels say of each.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+        Samples.
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+    n_classes : int
+        Number of classes.
+    teachers : sequence of Teacher
+        The teachers.
+    seed : int
+        Seed of the teachers and of the folds.
+
+    Returns
+    -------
+    tuple of ndarray of shape (n_samples, n_classes), float32, and ndarray of shape (n_teachers,)
+        Probabilities, and weights of the teachers.
+    """
+    X = X.reshape(len(X), -1)
+    fit = partial(_probabilities, X, n_classes=n_classes, seed=seed)
+    prior_counts = np.array([teacher.prior_count for teacher in teachers])
+    weights = prior_counts / prior_counts.sum()
+    folds = _folds(codes, seed)
+    if len(teachers) > 1 and len(folds):
+        likelihoods = []
+        for rows in folds:
+            left = np.where(np.isin(np.arange(len(codes)), rows), -1, codes)
+            given = [fit(left, estimator=teacher.estimator)[rows, codes[rows]] for teacher in teachers]
+            likelihoods.append(np.stack(given, axis=1))
+        of_all = np.concatenate(likelihoods)
+        weights = mixture_shares(of_all, prior_counts, len(of_all))
+    taught = np.zeros((len(X), n_classes), dtype=np.float32)
+    for weight, teacher in zip(weights, teachers, strict=True):
+        taught += weight * fit(codes, estimator=teacher.estimator)
+    return taught, weights
+
+
+def _folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Return the labeled samples in folds, with no class that has its only label left out."""
+    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
+    by_class = [shuffled[codes[shuffled] == j] for j in np.unique(codes[shuffled])]
+    rows = np.concatenate([np.empty(0, dtype=int), *(rows for rows in by_class if len(rows) > 1)])
+    return [rows[i::N_FOLDS] for i in range(min(N_FOLDS, len(rows)))]
+
+
+def _probabilities(
+    X: np.ndarray, codes: np.ndarray, *, estimator: Any, n_classes: int, seed: int
+) -> np.ndarray:
+    """Fit a teacher, and return its probabilities of all samples."""
+    estimator = clone(estimator)
+    if "random_state" in estimator.get_params() and estimator.get_params()["random_state"] is None:
+        estimator.set_params(random_state=seed)
+    rows = slice(None) if isinstance(estimator, SEMI_SUPERVISED) else codes >= 0
+    with warnings.catch_warnings():
+        # Of few labels for many classes, samples that no neighbour connects, and a graph that needs longer.
+        warnings.simplefilter("ignore")
+        estimator.fit(X[rows], codes[rows])
+        # Label propagation has computed them; to predict, it would search all neighbours again.
+        known = getattr(estimator, "label_distributions_", None)
+        predicted = estimator.predict_proba(X) if known is None else known
+    probabilities = np.zeros((len(X), n_classes))
+    probabilities[:, np.asarray(estimator.classes_, dtype=int)] = np.nan_to_num(predicted)
+    probabilities += SPREAD / n_classes
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+# The target -------------------------------------------------------------------------------------------------
+
+
+class GuidedTarget:
+    """A target that takes the mean of Q and the teachers' probabilities, and estimates the classes' shares.
+
+    Parameters
+    ----------
+    target : callable
+        ``target(prior)`` returns the function from Q to P.
+    prior : Tensor of shape (n_classes,), or None
+        Shares of the classes, if they are not estimated.
+    counts : ndarray of shape (n_classes,), or None
+        Label counts, from which and from the first Q the shares are estimated; None estimates nothing.
+    taught : Tensor of shape (n_samples, n_classes), or None
+        The teachers' probabilities.
+
+    Attributes
+    ----------
+    shares : Tensor of shape (n_classes,), or None
+        The shares.
+    """
+
+    def __init__(
+        self,
+        target: Callable[[Tensor | None], Callable[[Tensor], Tensor]],
+        prior: Tensor | None,
+        counts: np.ndarray | None,
+        taught: Tensor | None,
+    ) -> None:
+        self.target, self.shares, self.counts, self.taught = target, prior, counts, taught
+
+    def __call__(self, Q: Tensor) -> Tensor:
+        """Return P."""
+        if self.taught is not None:
+            Q = (Q + self.taught.to(Q)) / 2
+        if self.shares is None and self.counts is not None:
+            shares = class_shares(Q.cpu().numpy().astype(float), self.counts)
+            self.shares = torch.from_numpy(shares).float()
+        return self.target(self.shares)(Q)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state: the shares."""
+        return {"shares": self.shares}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a state.
+
+        Parameters
+        ----------
+        state : dict
+            The state, from `get_state`.
+        """
+        self.shares = state["shares"]

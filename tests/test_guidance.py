@@ -1,0 +1,360 @@
+"""The recipe for tables: shares of the classes, teachers, and what the defaults make of them."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.semi_supervised import LabelSpreading
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._estimators.defaults import FEW_FEATURES, auto_table, choose_auto, pretrain_epochs
+from sklearn_ssldec._estimators.guidance import (
+    MAX_GRAPH_ROWS,
+    GuidedTarget,
+    Teacher,
+    are_drawn_by_class,
+    class_shares,
+    mixture_shares,
+    smoothed_shares,
+    table_teachers,
+    teach,
+)
+from sklearn_ssldec._estimators.methods import prior_target
+from sklearn_ssldec.clustering import OneHot
+from sklearn_ssldec.datasets import mask_labels
+
+CPU = torch.device("cpu")
+
+
+def table(n=300, weights=(0.9, 0.1), n_labeled=40, seed=0):
+    """Rows of six features in two classes of unequal size, and labels of random rows."""
+    X, truth = make_classification(
+        n,
+        6,
+        n_informative=4,
+        n_redundant=0,
+        weights=list(weights),
+        class_sep=1.5,
+        flip_y=0,
+        random_state=seed,
+    )
+    X = (X - X.mean(0)) / X.std(0)
+    rows = np.random.default_rng(seed).permutation(n)[:n_labeled]
+    y = np.full(n, -1)
+    y[rows] = truth[rows]
+    return np.float32(X), y, truth
+
+
+# The shares of a mixture -----------------------------------------------------------------------------------
+
+
+def test_mixture_shares_first_step_by_hand():
+    # From equal shares r is (3/4, 1/4) and (1/2, 1/2), its mean (5/8, 3/8); two samples that count as 4, and
+    # one prior count each: (1 + 4 * 5/8) / 6.
+    likelihoods = np.array([[0.6, 0.2], [0.1, 0.1]])
+    assert_allclose(mixture_shares(likelihoods, np.ones(2), 4, max_iter=1), [3.5 / 6, 2.5 / 6])
+
+
+def test_mixture_shares_of_certain_samples_are_their_shares_and_the_prior():
+    # Nothing to iterate: three samples of part 0 and one of part 1, prior counts 2 and 1.
+    likelihoods = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]])
+    assert_allclose(mixture_shares(likelihoods, np.array([2.0, 1.0]), 4), [5 / 7, 2 / 7])
+
+
+def test_mixture_shares_are_a_fixed_point():
+    likelihoods = np.random.default_rng(0).random((50, 3))
+    counts = np.array([3.0, 1.0, 2.0])
+    shares = mixture_shares(likelihoods, counts, 20, max_iter=10_000, tol=1e-12)
+    r = likelihoods * shares
+    r /= r.sum(axis=1, keepdims=True)
+    assert_allclose(shares, (counts + 20 * r.mean(axis=0)) / 26, atol=1e-10)
+
+
+# Shares of the classes -------------------------------------------------------------------------------------
+
+
+def test_smoothed_shares_by_hand():
+    # The estimate is (n_j + a/k) / (n + a) with a on the grid k * 0.1 ... k * 100. Equal counts ask for the
+    # largest a, a single class for the smallest.
+    assert_allclose(smoothed_shares(np.array([5.0, 5.0])), [0.5, 0.5])
+    assert_allclose(smoothed_shares(np.array([20.0, 0.0])), [20.1 / 20.2, 0.1 / 20.2])
+
+
+def test_smoothed_shares_believe_in_differences_that_chance_does_not_explain():
+    chance = np.random.default_rng(0).multinomial(50, np.full(26, 1 / 26)).astype(float)
+    assert np.abs(smoothed_shares(chance) - 1 / 26).sum() < 0.2 * np.abs(chance / 50 - 1 / 26).sum()
+    true = np.array([46.0, 3.0, 1.0])
+    assert_allclose(smoothed_shares(true), true / 50, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([10, 10, 10], True),
+        ([4, 5], True),
+        ([10] * 8 + [3, 2], True),  # two classes had fewer than ten
+        ([30, 15, 5], False),
+        ([1, 9], False),
+        ([25, 22, 28, 19, 31], False),
+    ],
+)
+def test_labels_drawn_by_class(counts, expected):
+    assert are_drawn_by_class(np.array(counts, dtype=float)) is expected
+
+
+def test_random_labels_seldom_look_as_if_drawn_by_class():
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(50, np.full(10, 0.1), size=200)
+    assert np.mean([are_drawn_by_class(counts.astype(float)) for counts in draws]) < 0.05
+
+
+def posterior(n, share, learned, seed=0):
+    """Return calibrated probabilities of two classes of normal variables, learned with equal shares."""
+    rng = np.random.default_rng(seed)
+    of_second = rng.random(n) < share
+    x = rng.normal(np.where(of_second, 1.5, -1.5))
+    likelihoods = np.exp(-np.square(x[:, None] - np.array([-1.5, 1.5])) / 2) * learned
+    return likelihoods / likelihoods.sum(axis=1, keepdims=True)
+
+
+def test_class_shares_of_labels_drawn_by_class_come_from_the_samples():
+    Q = posterior(2000, 0.05, np.array([0.5, 0.5]))
+    assert Q.mean(axis=0)[1] > 0.07
+    assert_allclose(class_shares(Q, np.array([50.0, 50.0]))[1], 0.05, atol=0.025)
+
+
+def test_equal_classes_stay_equal():
+    Q = posterior(2000, 0.55, np.array([0.5, 0.5]))
+    assert_allclose(class_shares(Q, np.array([10.0, 10.0])), [0.5, 0.5], atol=0.02)
+
+
+def test_class_shares_of_random_labels_lie_between_labels_and_samples():
+    learned = np.array([16.0, 6.0]) / 22  # 15 and 5 labels, plus one each
+    Q = posterior(5000, 0.05, learned)
+    share = class_shares(Q, np.array([15.0, 5.0]))[1]
+    assert 0.06 < share < 0.24
+
+
+# Teachers ---------------------------------------------------------------------------------------------------
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """A classifier that keeps what it was fitted on, in a list that its clones share."""
+
+    calls: ClassVar[list] = []
+
+    def fit(self, X, y):
+        self.calls.append((np.array(X), np.array(y)))
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+
+@pytest.fixture
+def recorder():
+    Recorder.calls.clear()
+    return Recorder()
+
+
+def test_a_teacher_sees_the_labeled_rows_only(recorder):
+    X, y, _ = table()
+    SSLDECClassifier(teachers=recorder, max_iter=1, random_state=0, device="cpu").fit(X, y)
+    ((seen, labels),) = recorder.calls  # alone, it has no weight to earn, and is fitted once
+    assert_array_equal(seen, X[y >= 0])
+    assert_array_equal(labels, y[y >= 0])
+
+
+def test_teachers_are_not_asked_where_there_are_no_iterations(recorder):
+    X, y, _ = table()
+    SSLDECClassifier(teachers=recorder, max_iter=0, random_state=0, device="cpu").fit(X, y)
+    assert not recorder.calls
+
+
+def test_each_label_is_left_out_once(recorder):
+    X, y, _ = table()
+    teach(X, y, 2, [Teacher(recorder), Teacher(DummyClassifier())], seed=0)
+    labeled = {tuple(row) for row in X[y >= 0]}
+    left_out = [labeled - {tuple(row) for row in seen} for seen, _ in recorder.calls[:-1]]
+    assert len(left_out) == 4
+    assert set().union(*left_out) == labeled
+    assert sum(map(len, left_out)) == len(labeled)
+    assert len(recorder.calls[-1][0]) == len(labeled)
+
+
+def test_the_only_label_of_a_class_is_not_left_out(recorder):
+    X, y, _ = table()
+    y[:] = -1
+    y[:9] = [0, 0, 0, 0, 1, 1, 1, 1, 2]
+    probabilities, _ = teach(X, y, 3, [Teacher(recorder), Teacher(DummyClassifier())], seed=0)
+    assert all(2 in labels for _, labels in recorder.calls)
+    assert probabilities.shape == (300, 3)
+
+
+def test_weights_follow_what_is_left_out_not_what_is_known():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), np.full(200, -1)
+    y[:80] = rng.integers(
+        2, size=80
+    )  # nothing to learn: the neighbour knows its own label, and errs elsewhere
+    _, weights = teach(X, y, 2, [Teacher(KNeighborsClassifier(1)), Teacher(DummyClassifier())], seed=0)
+    assert weights[0] < 0.2
+    y[:80] = X[:80, 0] > 0
+    _, weights = teach(X, y, 2, [Teacher(DecisionTreeClassifier()), Teacher(DummyClassifier())], seed=0)
+    assert weights[0] > 0.8
+
+
+def test_a_semi_supervised_teacher_sees_all_rows():
+    X, y, _ = table(n=200, n_labeled=10)
+    teacher = LabelSpreading(kernel="knn", n_neighbors=7)
+    taught, weights = teach(X, y, 2, [Teacher(teacher)], seed=0)
+    alone = teacher.fit(X, y).label_distributions_ + 0.05
+    assert_allclose(taught, alone / alone.sum(axis=1, keepdims=True), rtol=1e-5)
+    assert_array_equal(weights, [1])
+
+
+def test_a_graph_is_for_few_rows():
+    assert len(table_teachers(MAX_GRAPH_ROWS)) == 2
+    assert len(table_teachers(MAX_GRAPH_ROWS + 1)) == 1
+
+
+@pytest.mark.parametrize("wrong", [[3], [DummyClassifier], [DummyClassifier(), LabelSpreading]])
+def test_teachers_must_be_classifiers(wrong):
+    X, y, _ = table()
+    with pytest.raises(TypeError, match="teachers must be classifiers with fit and predict_proba"):
+        SSLDECClassifier(teachers=wrong, device="cpu").fit(X, y)
+
+
+def test_teachers_are_cloned_and_stay_unfitted():
+    X, y, _ = table()
+    clf = SSLDECClassifier(teachers=[DecisionTreeClassifier(max_depth=2)], max_iter=1, device="cpu")
+    twin = clone(clf).set_params(random_state=0).fit(X, y)
+    assert twin.teachers[0].max_depth == 2
+    assert not hasattr(twin.teachers[0], "tree_")
+
+
+# The target -------------------------------------------------------------------------------------------------
+
+
+def test_guided_target_by_hand():
+    # (Q + T) / 2 is ((3/4, 1/4), (1/4, 3/4)); squares 9 : 1; f = (1, 1); shares 3/4, 1/4: 27 : 1 and 3 : 9.
+    Q = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
+    taught = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
+    target = GuidedTarget(prior_target, torch.tensor([0.75, 0.25]), None, taught)
+    assert_allclose(target(Q), [[27 / 28, 1 / 28], [3 / 12, 9 / 12]], rtol=1e-6)
+
+
+def test_shares_are_estimated_once_and_kept_in_the_state():
+    Q = torch.from_numpy(posterior(500, 0.1, np.array([0.5, 0.5]))).float()
+    target = GuidedTarget(prior_target, None, np.array([20.0, 20.0]), None)
+    target(Q)
+    first = target.shares
+    target(Q.flip(1))
+    assert target.shares is first
+    resumed = GuidedTarget(prior_target, None, np.array([20.0, 20.0]), None)
+    resumed.set_state(target.get_state())
+    assert_array_equal(resumed(Q), target(Q))
+
+
+# Smoothed labels, and the numbers of batches ----------------------------------------------------------------
+
+
+def test_smoothed_labels_by_hand():
+    Y = OneHot(torch.tensor([1, -1]), n_classes=4, smoothing=0.2)
+    assert_allclose(Y[torch.tensor([0])], [[0.05, 0.85, 0.05, 0.05]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_labeled", "epochs"), [(50, 150), (200, 100), (3840, 100), (6400, 60), (10**6, 10)]
+)
+def test_pretraining_counts_batches(n_labeled, epochs):
+    auto = auto_table(2000, np.ones(5), CPU)
+    assert pretrain_epochs(n_labeled, 128, auto) == epochs
+
+
+def test_an_iteration_has_at_most_max_rows():
+    X, y, _ = table()
+    clf = SSLDECClassifier(max_iter=2, cycle__max_rows=100, random_state=0, device="cpu", min_batches=1)
+    assert [record["subset_size"] for record in clf.fit(X, y).history_[1:]] == [100, 100]
+    balanced = clf.set_params(balance=0.5).fit(X, y)
+    assert [record["subset_size"] for record in balanced.history_[1:]] == [100, 100]
+
+
+# The defaults ----------------------------------------------------------------------------------------------
+
+
+def test_few_features_are_no_table():
+    few, table_ = (choose_auto(np.zeros((50, n)), CPU, np.ones(n)) for n in (FEW_FEATURES, FEW_FEATURES + 1))
+    assert not few.guidance.teachers
+    assert table_.guidance.teachers
+    assert table_.guidance.estimate_shares
+
+
+def test_noise_follows_the_scale_of_each_feature():
+    augment = auto_table(50, np.array([1.0, 0.25, 0.0, 4.0]), CPU).augment
+    batch = augment(torch.zeros(20_000, 4))
+    assert_allclose(batch.std(0), [0.35, 0.175, 0, 0.7], rtol=0.05)
+
+
+def test_classes_of_unequal_size_keep_it():
+    X, y, truth = table(n=600, weights=(0.85, 0.15), n_labeled=50)
+    clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
+    rest = y < 0
+    accuracy = np.mean(clf.transduction_[rest] == truth[rest])
+    assert accuracy >= np.mean(clf.supervised_transduction_[rest] == truth[rest]) - 0.01
+    equal = clone(clf).set_params(class_prior=None, teachers=None, max_iter=20).fit(X, y)
+    assert np.mean(equal.transduction_) > np.mean(clf.transduction_)
+    assert abs(np.mean(clf.transduction_) - truth.mean()) < 0.05
+
+
+def test_labels_drawn_by_class_of_unequal_classes():
+    X, _, truth = table(n=600, weights=(0.9, 0.1))
+    y = mask_labels(truth, 10, random_state=0)
+    clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
+    equal = clone(clf).set_params(class_prior=None).fit(X, y)
+    rest = y < 0
+    assert np.mean(clf.transduction_[rest] == truth[rest]) > np.mean(equal.transduction_[rest] == truth[rest])
+
+
+def test_without_guidance_the_target_is_the_papers():
+    X, y, _ = table()
+    given = {"max_iter": 2, "random_state": 0, "device": "cpu", "teachers": None}
+    uniform = SSLDECClassifier(class_prior=[0.5, 0.5], **given).fit(X, y)
+    paper = SSLDECClassifier(class_prior=None, **given).fit(X, y)
+    assert_allclose(paper.predict_proba(X), uniform.predict_proba(X), atol=1e-6)
+    assert np.abs(SSLDECClassifier(**given).fit(X, y).predict_proba(X) - paper.predict_proba(X)).max() > 1e-3
+
+
+def test_same_seed_same_result_on_a_table():
+    X, y, _ = table()
+    one, two = (SSLDECClassifier(max_iter=3, random_state=3, device="cpu").fit(X, y) for _ in range(2))
+    assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+def test_a_fit_on_a_table_resumes(tmp_path, monkeypatch):
+    X, y, _ = table()
+    clf = SSLDECClassifier(max_iter=4, random_state=0, device="cpu")
+    whole = clone(clf).fit(X, y).predict_proba(X)
+    clf.set_params(checkpoint_dir=tmp_path)
+    soft_assignment, n_calls = GuidedTarget.__call__, 0
+
+    def fails(self, Q):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 3:
+            raise MemoryError
+        return soft_assignment(self, Q)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GuidedTarget, "__call__", fails)
+        with pytest.raises(MemoryError):
+            clf.fit(X, y)
+    assert_array_equal(clf.fit(X, y).predict_proba(X), whole)
