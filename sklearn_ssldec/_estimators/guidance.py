@@ -21,7 +21,7 @@ from torch import Tensor
 
 # They take the unlabeled rows as well, marked with -1.
 SEMI_SUPERVISED = (LabelPropagation, LabelSpreading, SelfTrainingClassifier)
-# A graph of neighbours takes time and memory that grow with the square of the number of rows.
+# A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
 N_FOLDS = 4
 # Labels are taken as drawn class by class if this share of the classes has the same number of them, or if
@@ -66,7 +66,7 @@ class Guidance:
 def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
     """Return the teachers for tables.
 
-    Trees see what networks miss on tables. Neighbours are better where classes are clusters, and worse on
+    Trees see what networks miss on tables. Neighbors are better where classes are clusters, and worse on
     most tables: they must earn their weight on left-out labels.
 
     Parameters
@@ -231,13 +231,13 @@ def teach(
         likelihoods = []
         for rows in folds:
             left = np.where(np.isin(np.arange(len(codes)), rows), -1, codes)
-            given = [fit(left, estimator=teacher.estimator)[rows, codes[rows]] for teacher in teachers]
-            likelihoods.append(np.stack(given, axis=1))
+            given = [fit(left, rows, estimator=teacher.estimator) for teacher in teachers]
+            likelihoods.append(np.stack([p[np.arange(len(rows)), codes[rows]] for p in given], axis=1))
         of_all = np.concatenate(likelihoods)
         weights = mixture_shares(of_all, prior_counts, len(of_all))
     taught = np.zeros((len(X), n_classes), dtype=np.float32)
     for weight, teacher in zip(weights, teachers, strict=True):
-        taught += weight * fit(codes, estimator=teacher.estimator)
+        taught += weight * fit(codes, slice(None), estimator=teacher.estimator)
     return taught, weights
 
 
@@ -250,21 +250,21 @@ def _folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
 
 
 def _probabilities(
-    X: np.ndarray, codes: np.ndarray, *, estimator: Any, n_classes: int, seed: int
+    X: np.ndarray, codes: np.ndarray, rows: Any, *, estimator: Any, n_classes: int, seed: int
 ) -> np.ndarray:
-    """Fit a teacher, and return its probabilities of all samples."""
+    """Fit a teacher, and return its probabilities of some rows."""
     estimator = clone(estimator)
-    if "random_state" in estimator.get_params() and estimator.get_params()["random_state"] is None:
+    if estimator.get_params().get("random_state", seed) is None:
         estimator.set_params(random_state=seed)
-    rows = slice(None) if isinstance(estimator, SEMI_SUPERVISED) else codes >= 0
+    seen = slice(None) if isinstance(estimator, SEMI_SUPERVISED) else codes >= 0
     with warnings.catch_warnings():
-        # Of few labels for many classes, samples that no neighbour connects, and a graph that needs longer.
+        # About few labels for many classes, samples that no neighbor connects, and graphs that need longer.
         warnings.simplefilter("ignore")
-        estimator.fit(X[rows], codes[rows])
-        # Label propagation has computed them; to predict, it would search all neighbours again.
+        estimator.fit(X[seen], codes[seen])
+        # Label propagation has computed them; to predict, it would search all neighbors again.
         known = getattr(estimator, "label_distributions_", None)
-        predicted = estimator.predict_proba(X) if known is None else known
-    probabilities = np.zeros((len(X), n_classes))
+        predicted = estimator.predict_proba(X[rows]) if known is None else known[rows]
+    probabilities = np.zeros((len(predicted), n_classes))
     probabilities[:, np.asarray(estimator.classes_, dtype=int)] = np.nan_to_num(predicted)
     probabilities += SPREAD / n_classes
     return probabilities / probabilities.sum(axis=1, keepdims=True)
