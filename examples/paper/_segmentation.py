@@ -42,12 +42,9 @@ class KeepSupervised(Callback):
     The lower bound then needs no fit of its own.
     """
 
-    def __init__(self, pretrain_epochs: int) -> None:
-        self.pretrain_epochs = pretrain_epochs
-
     def on_epoch_end(self, net: NeuralNet, **kwargs: object) -> None:
         """Copy the weights that the net predicts with."""
-        if len(net.history) == self.pretrain_epochs:
+        if len(net.history) == net.n_pretrain_epochs_:
             self.weights_ = copy.deepcopy(net.predicting().state_dict())
 
 
@@ -117,7 +114,7 @@ def run_one(
     The predicted label maps are scored once after each of `after`, whose keys are added to the method's name.
     """
     data = load(n_labeled, draw)
-    keep = KeepSupervised(segmenter.pretrain_epochs)
+    keep = KeepSupervised()
     segmenter.set_params(callbacks=[keep], random_state=draw)
     y = data.truth if method == HIGHER else data.y
     start = time.perf_counter()
