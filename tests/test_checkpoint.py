@@ -45,7 +45,7 @@ def discs_fit():
     maps[:, 8:17, 6:15] = 1
     images = maps + 0.3 * np.random.default_rng(0).standard_normal(maps.shape)
     settings = {"pretrain_epochs": 2, "max_iter": 2, "patches_per_epoch": 4, "min_batches": 2}
-    settings["cycle__target_views"] = 1
+    settings |= {"cycle__target_views": 1, "cycle__targets": "all"}
     return {"module__width": 0.05, "patch_size": 24, **settings}, images, [maps[0], None, None]
 
 

@@ -12,7 +12,8 @@ OTHERS = np.array([[9, -1], [3, 9]])
 
 def encode(maps, **kwargs):
     shapes = [(2, 3) if labels is None else labels.shape for labels in maps]
-    return encode_label_maps(maps, shapes, **kwargs)
+    labels = encode_label_maps(maps, shapes, **kwargs)
+    return labels, labels.ignored
 
 
 def test_codes_follow_one_another_and_none_has_no_labels():

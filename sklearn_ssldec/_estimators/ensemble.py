@@ -122,7 +122,8 @@ def taught_by(task: Task, seed: int) -> torch.Tensor | None:
     needed = task.guidance.teachers and task.settings.max_iter > 0
     if not needed or not isinstance(task.samples, Rows):
         return None
-    taught, _ = teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance.teachers, seed)
+    with one_thread():  # scikit-learn's neighbours start OpenMP's threads, after which a fork hangs
+        taught, _ = teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance.teachers, seed)
     return torch.from_numpy(taught)
 
 
