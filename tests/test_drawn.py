@@ -63,6 +63,8 @@ def test_images_have_it_by_default_and_volumes_have_not():
     assert segmenter(**short).fit(images, [maps[0], *[None] * 5]).plan_["targets"] == "drawn"
     volumes, labels = np.stack([images, images]), np.stack([maps, maps])
     assert segmenter(**short).fit(volumes, [labels[0], None]).plan_["targets"] == "all"
+    viewed = segmenter(**short, cycle__target_views=1).fit(images, [maps[0], *[None] * 5])
+    assert viewed.plan_["targets"] == "all"
 
 
 def test_same_seed_same_result(fitted):

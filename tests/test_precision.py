@@ -65,8 +65,7 @@ def test_volumes_in_bf16():
     maps = np.zeros((2, 30, 30), dtype=int)
     maps[:, 8:22, 8:22] = 1
     images = maps + 0.2 * np.random.default_rng(0).standard_normal(maps.shape)
-    settings = {"pretrain_epochs": 8, "max_iter": 1, "patches_per_epoch": 16, "patch_size": 24}
-    settings["cycle__targets"] = "all"
+    settings = {"pretrain_epochs": 8, "max_iter": 1, "patches_per_epoch": 128, "patch_size": 24}
     seg = SSLDECSegmenter(
         device="cpu", random_state=0, net__precision="bf16", module__width=0.05, min_batches=1, **settings
     )

@@ -257,7 +257,7 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
   drawn, by the averaged network, so an iteration takes the same time and memory for any number of
   volumes, which may stay on disk; the patches are mixed with labeled ones, and the loss has a Dice
   term. Default: "auto", which is "drawn" for images (two dimensions), and "all" for volumes and with
-  ``net__data_parallel``.
+  ``net__data_parallel`` or ``cycle__target_views``.
 """,
     "cycle__label_smoothing": """
 - ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly

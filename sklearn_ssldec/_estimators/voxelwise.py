@@ -215,12 +215,12 @@ class BaseSegmenter(BaseSSLDEC):
     def _targets(self) -> str:
         """Return where targets are computed: "drawn" or "all"."""
         cycle, data_parallel = self._of_part("cycle"), self._of_part("net").get("data_parallel", False)
-        targets = cycle.get("targets", "auto")
+        n_views, targets = cycle.get("target_views", 0), cycle.get("targets", "auto")
         if targets == "auto":
-            targets = "drawn" if self.n_dims_ == 2 and not data_parallel else "all"
+            targets = "drawn" if self.n_dims_ == 2 and not data_parallel and n_views == 0 else "all"
         if targets == "drawn" and data_parallel:
             raise ValueError("net__data_parallel=True needs cycle__targets='all', got 'drawn'.")
-        if targets == "drawn" and (n_views := cycle.get("target_views", 0)) > 0:
+        if targets == "drawn" and n_views > 0:
             raise ValueError(
                 f"cycle__target_views must be 0 where targets are drawn, got {n_views}: they come from one "
                 "view of a patch. cycle__targets='all' takes more."
