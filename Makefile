@@ -8,7 +8,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .PHONY: demo test coverage lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-mnist \
-    results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
+    results-tables results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +78,9 @@ results-hippocampus-figure-3: $(VENV)/installed  ## The same with the paper's ne
 
 results-brainweb: $(VENV)/installed  ## Measure figures 9 to 11 on simulated scans; two hours on two cores
 	$(ONE_THREAD) $(BIN)/python examples/paper/figures_9_10_11_iseg.py --n-jobs 2
+
+results-tables: $(VENV)/installed  ## Measure the tables (needs SSLDEC_DATA, and SSLDEC_BOOK for the SSL-book sets); two hours
+	$(ONE_THREAD) $(BIN)/python examples/benchmarks/tables.py $(if $(SSLDEC_BOOK),--book $(SSLDEC_BOOK))
 
 throughput: $(VENV)/installed  ## Measure images per second on a CUDA GPU
 	$(BIN)/python tests/benchmarks/throughput.py
