@@ -15,12 +15,10 @@ import numpy as np
 import torch
 from scipy.special import chdtr, gammaln
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch import Tensor
 
-# They take the unlabeled rows as well, marked with -1.
-SEMI_SUPERVISED = (LabelPropagation, LabelSpreading, SelfTrainingClassifier)
+# Its classifiers take the unlabeled rows as well, marked with -1.
+SEMI_SUPERVISED = "sklearn.semi_supervised"
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
 N_FOLDS = 4
@@ -74,6 +72,10 @@ def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
     n_rows : int
         Number of rows.
     """
+    # Imported here: they take a quarter of a second, which only a fit needs.
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.semi_supervised import LabelSpreading
+
     teachers = [Teacher(RandomForestClassifier(), prior_count=2.0)]
     if n_rows <= MAX_GRAPH_ROWS:
         teachers.append(Teacher(LabelSpreading(kernel="knn", n_neighbors=7), prior_count=0.1))
@@ -256,7 +258,7 @@ def _probabilities(
     estimator = clone(estimator)
     if estimator.get_params().get("random_state", seed) is None:
         estimator.set_params(random_state=seed)
-    seen = slice(None) if isinstance(estimator, SEMI_SUPERVISED) else codes >= 0
+    seen = slice(None) if type(estimator).__module__.startswith(SEMI_SUPERVISED) else codes >= 0
     with warnings.catch_warnings():
         # About few labels for many classes, samples that no neighbor connects, and graphs that need longer.
         warnings.simplefilter("ignore")
