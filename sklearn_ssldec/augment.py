@@ -386,16 +386,16 @@ class BoxMix:
         self.share = share
 
     def draw(self, batch: Tensor) -> Tensor:
-        """Draw a box for each pair.
+        r"""Draw a box for each pair.
 
         Parameters
         ----------
-        batch : Tensor of shape (n, n_channels, *spatial)
+        batch : Tensor of shape (n, n_channels, \*spatial)
             One patch of each pair.
 
         Returns
         -------
-        Tensor of shape (n, 1, *spatial), bool
+        Tensor of shape (n, 1, \*spatial), bool
             True in the boxes.
         """
         mask = torch.ones(len(batch), 1, *batch.shape[2:], dtype=torch.bool, device=batch.device)
@@ -410,18 +410,18 @@ class BoxMix:
         return mask
 
     def exchange(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
-        """Return the first of each pair with the second outside of its box, and the other way round.
+        r"""Return the first of each pair with the second outside of its box, and the other way round.
 
         Parameters
         ----------
-        first, second : Tensor of shape (n, n_channels, *spatial)
+        first, second : Tensor of shape (n, n_channels, \*spatial)
             The patches, or what belongs to their voxels.
-        mask : Tensor of shape (n, 1, *spatial), bool
+        mask : Tensor of shape (n, 1, \*spatial), bool
             The boxes.
 
         Returns
         -------
-        Tensor of shape (2 * n, n_channels, *spatial)
+        Tensor of shape (2 * n, n_channels, \*spatial)
             First the boxes of `first` in `second`, then those of `second` in `first`.
         """
         return torch.cat([torch.where(mask, first, second), torch.where(mask, second, first)])
