@@ -263,7 +263,7 @@ def _summary(part: pd.DataFrame) -> list[str]:
         name: part.pivot_table(index=["table", "draw"], columns="method", values=name, dropna=False)
         for name in ("accuracy", "balanced_accuracy", "log_loss", "seconds")
     }
-    known = wide["accuracy"].notna().mean()
+    known = wide["accuracy"].dropna(how="all").notna().mean()
     methods_known = known.index[known >= 0.9]  # one that is not installed, or was not asked for, is left out
     complete = wide["accuracy"][methods_known].dropna(how="any").index
     wide = {
