@@ -89,7 +89,7 @@ meta-estimators: $(VENV)/installed  ## Measure the table of docs/how_to/meta_est
 	$(ONE_THREAD) $(BIN)/python -W ignore tests/benchmarks/meta_estimators.py
 
 clean:
-	rm -rf build docs/auto_examples docs/api/generated $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build docs/auto_examples docs/api/generated .coverage .coverage.* $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 imbalance: $(VENV)/installed  ## Measure the table of docs/experiments/class_sizes.md
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/imbalance.py
