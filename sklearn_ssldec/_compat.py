@@ -14,7 +14,6 @@ from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
-    validate_params,
 )
 from sklearn.utils.validation import _check_method_params as take_params
 from sklearn.utils.validation import _num_samples as num_samples
@@ -29,5 +28,4 @@ __all__ = [
     "safe_indexing",
     "take_params",
     "validate_parameter_constraints",
-    "validate_params",
 ]
