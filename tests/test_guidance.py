@@ -1,5 +1,6 @@
 """The recipe for tables: shares of the classes, teachers, and what the defaults make of them."""
 
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -224,6 +225,17 @@ def test_a_semi_supervised_teacher_sees_all_rows():
 def test_a_graph_is_for_few_rows():
     assert len(table_teachers(MAX_GRAPH_ROWS)) == 2
     assert len(table_teachers(MAX_GRAPH_ROWS + 1)) == 1
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 6, 7, 8])
+def test_tables_of_few_rows_are_fitted(n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 5)) + np.arange(n_rows)[:, None] % 2 * 4
+    y = np.arange(n_rows) % 2
+    y[2:-1] = -1
+    clf = SSLDECClassifier(random_state=0, device="cpu", max_iter=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of two rows, both are labeled
+        assert clf.fit(X, y).predict(X).shape == (n_rows,)
 
 
 @pytest.mark.parametrize("wrong", [[3], [DummyClassifier], [DummyClassifier(), LabelSpreading]])

@@ -95,7 +95,7 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
         Variance of each feature, if the samples are rows of features.
     """
     if variances is not None and len(variances) > FEW_FEATURES:
-        return auto_table(len(X), variances, device)
+        return auto_table(X.shape[0], variances, device)
     if variances is not None:
         noise = 0.35 * float(np.sqrt(variances.mean()))
         return Auto(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from scipy.special import chdtr, gammaln
 from sklearn.base import clone
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 SEMI_SUPERVISED = "sklearn.semi_supervised"
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
+N_NEIGHBORS = 7
 N_FOLDS = 4
 # Labels are taken as drawn class by class if this share of the classes has the same number of them, or if
 # counts as even as theirs have less than this probability by chance.
@@ -77,8 +79,9 @@ def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
     from sklearn.semi_supervised import LabelSpreading
 
     teachers = [Teacher(RandomForestClassifier(), prior_count=2.0)]
-    if n_rows <= MAX_GRAPH_ROWS:
-        teachers.append(Teacher(LabelSpreading(kernel="knn", n_neighbors=7), prior_count=0.1))
+    if N_NEIGHBORS <= n_rows <= MAX_GRAPH_ROWS:
+        spreading = LabelSpreading(kernel="knn", n_neighbors=N_NEIGHBORS)
+        teachers.append(Teacher(spreading, prior_count=0.1))
     return tuple(teachers)
 
 
@@ -208,7 +211,7 @@ def teach(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
+    X : ndarray of shape (n_samples, ...), or CSR
         Samples.
     codes : ndarray of shape (n_samples,), int
         Class of each labeled sample, -1 for an unlabeled one.
@@ -224,7 +227,7 @@ def teach(
     tuple of ndarray of shape (n_samples, n_classes), float32, and ndarray of shape (n_teachers,)
         Probabilities, and weights of the teachers.
     """
-    X = X.reshape(len(X), -1)
+    X = X if issparse(X) else X.reshape(len(X), -1)
     fit = partial(_probabilities, X, n_classes=n_classes, seed=seed)
     prior_counts = np.array([teacher.prior_count for teacher in teachers])
     weights = prior_counts / prior_counts.sum()
@@ -237,7 +240,7 @@ def teach(
             likelihoods.append(np.stack([p[np.arange(len(rows)), codes[rows]] for p in given], axis=1))
         of_all = np.concatenate(likelihoods)
         weights = mixture_shares(of_all, prior_counts, len(of_all))
-    taught = np.zeros((len(X), n_classes), dtype=np.float32)
+    taught = np.zeros((X.shape[0], n_classes), dtype=np.float32)
     for weight, teacher in zip(weights, teachers, strict=True):
         taught += weight * fit(codes, slice(None), estimator=teacher.estimator)
     return taught, weights

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import Tags, check_consistent_length
+from sklearn.utils import Tags, check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from sklearn_ssldec._compat import fit_context, safe_indexing
 from sklearn_ssldec._estimators.base import BaseSSLDEC
 from sklearn_ssldec._estimators.defaults import Auto, choose_auto
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
-from sklearn_ssldec._samples.placing import place, resolve_device
+from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.net import SSLDECNet
@@ -33,9 +33,11 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features), (n, height, width) or (n, n_channels, height, width)
+        X : array-like of shape (n, n_features), (n, height, width) or (n, n_channels, height, width), or \
+                sparse matrix of shape (n, n_features)
             Samples, labeled and unlabeled; computed in float32. Scale features (StandardScaler); images may
             be of any scale, also of integers from 0 to 255. A memory map of float32 in C order is not copied.
+            Sparse samples become CSR, and dense batch by batch.
         y : array-like of shape (n_samples,)
             Class labels, and `unlabeled_label` for the samples that have none.
 
@@ -52,7 +54,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, ensure_min_samples=2)
+        X = self._validated(X, ensure_min_samples=2)
         X = as_samples(X, self.input_shape)
         self.input_shape_ = X.shape[1:]
         labels = encode_labels(y, self.unlabeled_label)
@@ -69,6 +71,12 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         self.supervised_transduction_ = self.classes_[majority(votes, len(self.classes_))]
         warn_of_outcomes(outcomes, self.classes_, settings)
         return self
+
+    def _validated(self, X: Any, **kwargs: Any) -> Any:
+        """Return the samples in float32, in CSR format where they are sparse."""
+        return validate_data(
+            self, X, dtype=np.float32, order="C", accept_sparse="csr", allow_nd=True, **kwargs
+        )
 
     def _auto(self, X: np.ndarray) -> Auto:
         variances = None
@@ -146,7 +154,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         ValueError
             If no row is labeled, or the lengths of X, y and `sample_weight` differ.
         """
-        check_consistent_length(X, y, sample_weight)
+        X, y, sample_weight = indexable(X, y, sample_weight)
         labeled = labeled_mask(y, self.unlabeled_label)
         if not labeled.any():
             raise ValueError(
@@ -160,17 +168,17 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         given = labeled_values(y, self.unlabeled_label)
         return accuracy_score(given, predicted, sample_weight=sample_weight)
 
-    def _apply(self, method: Callable[[SSLDECNet, Tensor], Tensor], X: Any) -> list[np.ndarray]:
+    def _apply(self, method: Callable[[SSLDECNet, Any], Tensor], X: Any) -> list[np.ndarray]:
         """Call a method of each net with the samples, and return the results."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, order="C", allow_nd=True, reset=False)
+        X = self._validated(X, reset=False)
         X = as_samples(X, self.input_shape)
         if X.shape[1:] != self.input_shape_:
             raise ValueError(
                 f"X holds samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with samples "
                 f"of shape {self.input_shape_}."
             )
-        samples = place(X, torch.device("cpu"))
+        samples, _ = Rows(X).place(torch.device("cpu"))
         results = []
         for net in self.nets_:
             with net.threads():
@@ -178,7 +186,8 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         return results
 
     def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: float32 comes out, whatever goes in."""
+        """Return scikit-learn's tags: float32 comes out, whatever goes in, and X may be sparse."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
         return tags

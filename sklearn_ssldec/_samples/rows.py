@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from sklearn_ssldec._warnings import warn
 
@@ -25,21 +27,22 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
 
     Parameters
     ----------
-    X : ndarray of shape (n, n_features), (n, height, width) or (n, n_channels, height, width)
-        Samples.
+    X : ndarray of shape (n, n_features), (n, height, width) or (n, n_channels, height, width), or CSR
+        Samples; in CSR format of shape (n, n_features).
     input_shape : tuple of int, default=None
         Shape of one sample, (n_channels, height, width) or (height, width), if X holds flat rows; it must
         agree with X if not.
 
     Returns
     -------
-    ndarray of shape (n, n_features) or (n, n_channels, height, width)
+    ndarray of shape (n, n_features) or (n, n_channels, height, width), or CSR
         The same samples; a view.
 
     Raises
     ------
     ValueError
-        If X has more than four axes, seems to have its channels last, or does not agree with `input_shape`.
+        If X has more than four axes, seems to have its channels last, does not agree with `input_shape`, or
+        is sparse although there is an `input_shape`.
 
     Examples
     --------
@@ -49,6 +52,13 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     >>> as_samples(np.zeros((5, 64)), input_shape=(8, 8)).shape
     (5, 1, 8, 8)
     """
+    if issparse(X):
+        if input_shape is not None:
+            raise ValueError(
+                f"X is sparse, and input_shape={tuple(input_shape)} makes images of its rows. Pass "
+                "X.toarray(), or leave input_shape at None."
+            )
+        return X
     if X.ndim == 3:
         X = X[:, None]
     if X.ndim > 4:
@@ -100,9 +110,12 @@ def feature_moments(X: np.ndarray) -> Moments:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or CSR
         Samples.
     """
+    if issparse(X):
+        mean, variance = mean_variance_axis(X, axis=0)
+        return Moments(mean.astype(float), variance.astype(float))
     scaler = StandardScaler()
     for rows in _blocks(X):
         scaler.partial_fit(X[rows])
@@ -117,7 +130,7 @@ def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = N
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), or CSR
         Samples.
     moments : Moments
         Mean and variance of each feature.
@@ -126,10 +139,13 @@ def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = N
     """
     found = _scale_problem(moments)
     if found:
+        scaler = "StandardScaler(with_mean=False)" if issparse(X) else "StandardScaler()"
         warn(
             f"{found} Networks expect a mean near 0 and a standard deviation near 1. Put a StandardScaler in "
-            "front: make_pipeline(StandardScaler(), SSLDECClassifier())."
+            f"front: make_pipeline({scaler}, SSLDECClassifier())."
         )
+    if issparse(X):
+        return  # a column that counts the rows is dense
     if X.shape[1] > 1 and len(X) > 10:
         first, second = np.diff(X[:3], axis=0)
         for j in np.flatnonzero((first != 0) & (np.abs(second - first) <= 1e-3 * np.abs(first))):

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 
 from sklearn_ssldec._samples.patches import tiling
 from sklearn_ssldec._samples.placing import place
+from sklearn_ssldec._samples.sparse import SparseRows
 from sklearn_ssldec._samples.volumes import statistics
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork
@@ -23,7 +25,7 @@ class Rows:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, ...), float32
+    X : ndarray of shape (n_samples, ...) or CSR, float32
         Samples as the network takes them.
     """
 
@@ -31,7 +33,7 @@ class Rows:
     drawn: ClassVar[bool] = False
     voxelwise: ClassVar[bool] = False
 
-    def place(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def place(self, device: torch.device) -> tuple[Tensor | SparseRows, Tensor]:
         """Return the samples that a net trains on, and two of them as an example for the network.
 
         Parameters
@@ -39,7 +41,7 @@ class Rows:
         device : torch.device
             Where the network is trained.
         """
-        samples = place(self.X, device)
+        samples = SparseRows(self.X) if issparse(self.X) else place(self.X, device)
         return samples, samples[:2].to(device, torch.float32)
 
     def net_params(self, network: EmbeddingNetwork, samples: Any, example: Tensor) -> dict[str, Any]:

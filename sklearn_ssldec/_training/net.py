@@ -236,9 +236,8 @@ class SSLDECNet(NeuralNet):
 
     def soft_assignment(self, X: Any, rows: Tensor | None = None) -> Tensor:
         """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
-        chosen = X if rows is None else X[rows.to(X.device)]
         network = self.predicting()
-        return self._forward_batches(chosen, lambda batch: network(batch).exp())
+        return self._forward_batches(X, lambda batch: network(batch).exp(), rows)
 
     def augmented_assignment(self, X: Tensor) -> Tensor:
         """Return Q of a random augmentation of each sample of `X`, in eval mode."""
@@ -282,15 +281,21 @@ class SSLDECNet(NeuralNet):
         """Return a context with a suitable number of threads for a network of this size."""
         return suitable_threads(self.n_operations * self.batch_size, torch.device(self.device))
 
-    def _forward_batches(self, X: Tensor, function: Callable[[Tensor], Tensor], n_rows: int = 512) -> Tensor:
+    def _forward_batches(
+        self, X: Any, function: Callable[[Tensor], Tensor], rows: Tensor | None = None, n_rows: int = 512
+    ) -> Tensor:
+        """Return the function's results for `rows` of `X`, or for all."""
         self.predicting().eval()
         device = torch.device(self.device)
         outputs = torch.empty(0)
-        blocks, shared = self.strategy_.own_blocks(range(-(-len(X) // n_rows)))
+        if rows is not None:
+            rows = rows.to(X.device)
+        n_all = len(X if rows is None else rows)
+        blocks, shared = self.strategy_.own_blocks(range(-(-n_all // n_rows)))
         with torch.no_grad(), self.autocast():
             for block in blocks:
-                rows = slice(block * n_rows, (block + 1) * n_rows)
-                batch = move(X[rows], device).to(torch.float32)
+                part = slice(block * n_rows, (block + 1) * n_rows)
+                batch = move(X[part if rows is None else rows[part]], device).to(torch.float32)
                 # Matrix products have other code paths, with other rounding, for odd numbers of rows. Padded
                 # to a multiple of 16, a sample's result does not depend on the other samples.
                 n = len(batch)
@@ -298,8 +303,8 @@ class SSLDECNet(NeuralNet):
                     batch = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
                 output = function(batch)[:n]
                 if len(outputs) == 0:
-                    outputs = output.new_zeros(len(X), *output.shape[1:])
-                outputs[rows] = output
+                    outputs = output.new_zeros(n_all, *output.shape[1:])
+                outputs[part] = output
                 self.progress_bar_.work(n)
                 self.stop_if_interrupted()
         # Also if each process predicted everything: all must continue with the same numbers.
