@@ -18,6 +18,7 @@ from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._estimators.defaults import FEW_FEATURES, auto_table, choose_auto, pretrain_epochs
 from sklearn_ssldec._estimators.guidance import (
     MAX_GRAPH_ROWS,
+    Guidance,
     GuidedTarget,
     Teacher,
     are_drawn_by_class,
@@ -166,10 +167,21 @@ def recorder():
     return Recorder()
 
 
+def ignorant(X, codes):
+    """Stand in for a network that has learned nothing, of two classes."""
+    return np.full((len(X), 2), 0.5)
+
+
+def taught_by(X, codes, *teachers, n_classes=2, network=ignorant):
+    return teach(X, codes, n_classes, Guidance(tuple(map(Teacher, teachers))), 0, network)
+
+
 def test_a_teacher_sees_the_labeled_rows_only(recorder):
     X, y, _ = table()
     SSLDECClassifier(teachers=recorder, max_iter=1, random_state=0, device="cpu").fit(X, y)
-    ((seen, labels),) = recorder.calls  # alone, it has no weight to earn, and is fitted once
+    labeled = {tuple(row) for row in X[y >= 0]}
+    assert all(tuple(row) in labeled for seen, _ in recorder.calls for row in seen)
+    seen, labels = recorder.calls[-1]
     assert_array_equal(seen, X[y >= 0])
     assert_array_equal(labels, y[y >= 0])
 
@@ -182,7 +194,7 @@ def test_teachers_are_not_asked_where_there_are_no_iterations(recorder):
 
 def test_each_label_is_left_out_once(recorder):
     X, y, _ = table()
-    teach(X, y, 2, [Teacher(recorder), Teacher(DummyClassifier())], seed=0)
+    taught_by(X, y, recorder, DummyClassifier())
     labeled = {tuple(row) for row in X[y >= 0]}
     left_out = [labeled - {tuple(row) for row in seen} for seen, _ in recorder.calls[:-1]]
     assert len(left_out) == 4
@@ -195,31 +207,62 @@ def test_the_only_label_of_a_class_is_not_left_out(recorder):
     X, y, _ = table()
     y[:] = -1
     y[:9] = [0, 0, 0, 0, 1, 1, 1, 1, 2]
-    probabilities, _ = teach(X, y, 3, [Teacher(recorder), Teacher(DummyClassifier())], seed=0)
+    network = lambda X, codes: np.full((len(X), 3), 1 / 3)  # noqa: E731
+    taught = taught_by(X, y, recorder, DummyClassifier(), n_classes=3, network=network)
     assert all(2 in labels for _, labels in recorder.calls)
-    assert probabilities.shape == (300, 3)
+    assert taught.probabilities.shape == (300, 3)
+    assert_allclose(taught.probabilities.sum(axis=1), 1 - taught.weights[0], rtol=1e-5)
 
 
 def test_weights_follow_what_is_left_out_not_what_is_known():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 4)), np.full(200, -1)
-    y[:80] = rng.integers(
-        2, size=80
-    )  # nothing to learn: the neighbour knows its own label, and errs elsewhere
-    _, weights = teach(X, y, 2, [Teacher(KNeighborsClassifier(1)), Teacher(DummyClassifier())], seed=0)
-    assert weights[0] < 0.2
+    # Nothing to learn: the neighbour knows its own label, and errs elsewhere.
+    y[:80] = rng.integers(2, size=80)
+    _, (_, neighbour, constant) = taught_by(X, y, KNeighborsClassifier(1), DummyClassifier())
+    assert neighbour < 0.15 < constant
     y[:80] = X[:80, 0] > 0
-    _, weights = teach(X, y, 2, [Teacher(DecisionTreeClassifier()), Teacher(DummyClassifier())], seed=0)
-    assert weights[0] > 0.8
+    _, (_, tree, constant) = taught_by(X, y, DecisionTreeClassifier(), DummyClassifier())
+    assert tree > 0.8
+
+
+def test_the_network_is_fitted_to_what_is_left_and_earns_its_weight():
+    X, y, truth = table()
+    given = []
+
+    def omniscient(rows, codes):
+        given.append(codes)
+        assert_array_equal(rows, X[y >= 0])
+        return np.eye(2)[truth[y >= 0]] * 0.98 + 0.01
+
+    _, weights = taught_by(X, y, DummyClassifier(), network=omniscient)
+    assert weights[0] > 0.85
+    labels = y[y >= 0]
+    assert len(given) == 4
+    assert sum((codes == -1).sum() for codes in given) == len(labels)
+    assert all((codes[codes >= 0] == labels[codes >= 0]).all() for codes in given)
+
+
+def test_weights_of_a_fit():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 8)).astype(np.float32)
+    truth = (X @ rng.normal(size=8) > 0).astype(int)  # linear: a tree of one question cannot see it
+    y = np.where(np.arange(300) < 60, truth, -1)
+    clf = SSLDECClassifier(
+        teachers=DecisionTreeClassifier(max_depth=1), max_iter=1, random_state=0, device="cpu"
+    )
+    network, teacher = clf.fit(X, y).target_weights_
+    assert network > 0.8
+    assert network + teacher == pytest.approx(1)
+    assert not hasattr(clone(clf).set_params(teachers=None).fit(X, y), "target_weights_")
 
 
 def test_a_semi_supervised_teacher_sees_all_rows():
     X, y, _ = table(n=200, n_labeled=10)
     teacher = LabelSpreading(kernel="knn", n_neighbors=7)
-    taught, weights = teach(X, y, 2, [Teacher(teacher)], seed=0)
+    taught, weights = taught_by(X, y, teacher)
     alone = teacher.fit(X, y).label_distributions_ + 0.05
-    assert_allclose(taught, alone / alone.sum(axis=1, keepdims=True), rtol=1e-5)
-    assert_array_equal(weights, [1])
+    assert_allclose(taught, weights[1] * alone / alone.sum(axis=1, keepdims=True), rtol=1e-5)
 
 
 def test_a_graph_is_for_few_rows():
@@ -257,10 +300,10 @@ def test_teachers_are_cloned_and_stay_unfitted():
 
 
 def test_guided_target_by_hand():
-    # (Q + T) / 2 is ((3/4, 1/4), (1/4, 3/4)); squares 9 : 1; f = (1, 1); shares 3/4, 1/4: 27 : 1 and 3 : 9.
+    # Q/2 + T is ((3/4, 1/4), (1/4, 3/4)); squares 9 : 1; f = (1, 1); shares 3/4, 1/4: 27 : 1 and 3 : 9.
     Q = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
-    taught = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
-    target = GuidedTarget(prior_target, torch.tensor([0.75, 0.25]), None, taught)
+    taught = torch.tensor([[0.25, 0.25], [0.0, 0.5]])
+    target = GuidedTarget(prior_target, torch.tensor([0.75, 0.25]), None, taught, 0.5)
     assert_allclose(target(Q), [[27 / 28, 1 / 28], [3 / 12, 9 / 12]], rtol=1e-6)
 
 
@@ -317,14 +360,15 @@ def test_noise_follows_the_scale_of_each_feature():
 
 
 def test_classes_of_unequal_size_keep_it():
-    X, y, truth = table(n=600, weights=(0.85, 0.15), n_labeled=50)
+    X, y, truth = table(n=600, weights=(0.85, 0.15), n_labeled=50, seed=1)
     clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
     rest = y < 0
     accuracy = np.mean(clf.transduction_[rest] == truth[rest])
     assert accuracy >= np.mean(clf.supervised_transduction_[rest] == truth[rest]) - 0.01
     equal = clone(clf).set_params(class_prior=None, teachers=None, max_iter=20).fit(X, y)
-    assert np.mean(equal.transduction_) > np.mean(clf.transduction_)
-    assert abs(np.mean(clf.transduction_) - truth.mean()) < 0.05
+    share, equal_share = np.mean(clf.transduction_), np.mean(equal.transduction_)
+    assert abs(share - truth.mean()) < abs(equal_share - truth.mean())
+    assert share < equal_share
 
 
 def test_labels_drawn_by_class_of_unequal_classes():

@@ -207,7 +207,9 @@ class BaseSSLDEC(BaseEstimator):
         if self.checkpoint_dir is not None:
             call = describe_call(self.get_params(deep=False), **data)
             checkpoints = Checkpoints(self.checkpoint_dir, call, any_seeds=self.random_state is None)
-        members = train_ensemble(task, seeds, checkpoints, self.n_jobs)
+        members, taught = train_ensemble(task, seeds, checkpoints, self.n_jobs)
+        if taught is not None:
+            self.target_weights_ = taught.weights
         outcomes = [member.outcome for member in members]
         self._store([member.net for member in members], outcomes, labels)
         return task.settings, outcomes

@@ -73,6 +73,7 @@ class SSLDECClassifier(BaseClassifier):
     {transduction_rows}
     {fitted}
     {centers}
+    {target_weights}
     {inputs_rows}
 
     See Also

@@ -215,12 +215,12 @@ class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None,
 """,
     "teachers": """
 teachers : "auto", classifier, list of classifiers or None, default="auto"
-    Classifiers that are fitted on the labels, and whose probabilities are averaged with
-    Q, half and half, before targets are computed. Several are weighted by the probabilities that
-    they give to left-out labels (4 folds). Predictions are the network's alone. Semi-supervised ones
-    of scikit-learn see the unlabeled rows too. "auto" is, for tables, a random forest and, for up to
-    10,000 rows, ``LabelSpreading`` with 7 neighbors, which counts only if the left-out labels speak
-    for it; otherwise None, the paper's.
+    Classifiers that are fitted on the labels, and whose probabilities are averaged with Q before targets
+    are computed. The weights of the network and of the teachers, `target_weights_`, follow from the
+    probabilities that each gives to left-out labels (4 folds). Predictions are the network's alone.
+    Semi-supervised teachers of scikit-learn see the unlabeled rows too. "auto" is, for tables, a random
+    forest and, for 7 to 10,000 rows, ``LabelSpreading`` with 7 neighbors, which counts only if the
+    left-out labels speak for it; otherwise None, the paper's.
 """,
     "free_parts": """
 **kwargs
@@ -370,6 +370,11 @@ alpha_ : float
     Degrees of freedom in eq. 1 that were used.
 head_spread_ : float or None
     Scale of the initial centroids that was used.
+""",
+    "target_weights": """
+target_weights_ : ndarray of shape (1 + n_teachers,)
+    Weights of the network's Q and of each teacher's probabilities in the targets; they sum to 1. Only if
+    there are teachers.
 """,
     "inputs_rows": """
 input_shape_ : tuple of int

@@ -15,7 +15,7 @@ import torch
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_ssldec._estimators.guidance import GuidedTarget, teach
+from sklearn_ssldec._estimators.guidance import GuidedTarget, Taught, teach
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
 from sklearn_ssldec._samples.sources import Rows
@@ -67,7 +67,7 @@ class Checkpoints(NamedTuple):
 
 def train_ensemble(
     task: Task, seeds: list[int], checkpoints: Checkpoints | None, n_jobs: int | None
-) -> list[Member]:
+) -> tuple[list[Member], Taught | None]:
     """Train one network for each seed.
 
     Parameters
@@ -83,8 +83,10 @@ def train_ensemble(
 
     Returns
     -------
-    list of Member
+    members : list of Member
         The networks. Where training was interrupted, those so far.
+    taught : Taught or None
+        What the teachers said.
     """
     if task.data_parallel:
         check_processes()
@@ -100,17 +102,17 @@ def train_ensemble(
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
         each = zip(seeds, paths, strict=True)
         jobs = (delayed(train_network)(task, seed, path, taught) for seed, path in each)
-        return list(Parallel(n_jobs=n_jobs)(jobs))
+        return list(Parallel(n_jobs=n_jobs)(jobs)), taught
     members: list[Member] = []
     for seed, path in zip(seeds, paths, strict=True):
         members.append(train_network(task, seed, path, taught))
         if members[-1].outcome.termination_condition == "interrupted":
             break
-    return members
+    return members, taught
 
 
-def taught_by(task: Task, seed: int) -> torch.Tensor | None:
-    """Return the teachers' probabilities of all samples, or None without teachers or iterations.
+def taught_by(task: Task, seed: int) -> Taught | None:
+    """Return what the teachers say of all samples, or None without teachers or iterations.
 
     Parameters
     ----------
@@ -122,36 +124,65 @@ def taught_by(task: Task, seed: int) -> torch.Tensor | None:
     needed = task.guidance.teachers and task.settings.max_iter > 0
     if not needed or not isinstance(task.samples, Rows):
         return None
+    supervised = partial(supervised_assignment, task, seed)
     with one_thread():  # scikit-learn's neighbours start OpenMP's threads, after which a fork hangs
-        taught, _ = teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance.teachers, seed)
-    return torch.from_numpy(taught)
+        return teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance, seed, supervised)
 
 
-def target_of(task: Task, taught: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
+def supervised_assignment(task: Task, seed: int, X: Any, codes: np.ndarray) -> np.ndarray:
+    """Pre-train a network on labels, and return its Q.
+
+    Parameters
+    ----------
+    task : Task
+        Describes the network and its training.
+    seed : int
+        Seed of its weights, batches and augmentation.
+    X : ndarray of shape (n_samples, ...), or CSR
+        Samples.
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        Soft assignments.
+    """
+    task = replace(task, samples=Rows(X), net_params={**task.net_params, "callbacks": None})
+    settings = replace(task.settings, max_iter=0, target=task.method.target(None))
+    generator = torch.Generator().manual_seed(seed)
+    with seeded(seed, task.device):
+        net, samples = make_net(task, generator)
+        net.n_pretrain_epochs_ = settings.pretrain_epochs
+        y = torch.from_numpy(codes).to(task.device)
+        with net.threads():
+            algorithm = SSLDEC(net, samples, y, task.n_classes, settings, generator=generator)
+            return algorithm.run().Q.cpu().numpy()
+
+
+def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a new function from Q to P.
 
     Parameters
     ----------
     task : Task
         What it is for.
-    taught : Tensor of shape (n_samples, n_classes), or None
-        The teachers' probabilities.
+    taught : Taught or None
+        What the teachers say.
     """
     if taught is None and not task.guidance.estimate_shares:
         return task.method.target(task.prior)
     codes = task.labels.codes
     counts = np.bincount(codes[codes >= 0], minlength=task.n_classes).astype(float)
+    given: tuple = (None,)
+    if taught is not None:
+        given = torch.from_numpy(taught.probabilities).to(task.device), float(taught.weights[0])
     return GuidedTarget(
-        task.method.target,
-        task.prior,
-        counts if task.guidance.estimate_shares else None,
-        None if taught is None else taught.to(task.device),
+        task.method.target, task.prior, counts if task.guidance.estimate_shares else None, *given
     )
 
 
-def train_network(
-    task: Task, seed: int, path: Path | None = None, taught: torch.Tensor | None = None
-) -> Member:
+def train_network(task: Task, seed: int, path: Path | None = None, taught: Taught | None = None) -> Member:
     """Train a network by Algorithm 1.
 
     Parameters
@@ -162,8 +193,8 @@ def train_network(
         Seed of its weights, batches and augmentation.
     path : Path, default=None
         File of its checkpoint.
-    taught : Tensor of shape (n_samples, n_classes), default=None
-        The teachers' probabilities.
+    taught : Taught, default=None
+        What the teachers say.
     """
     generator = torch.Generator().manual_seed(seed)
     settings = replace(task.settings, target=target_of(task, taught))

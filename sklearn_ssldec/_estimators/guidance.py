@@ -6,10 +6,10 @@ Both depart from the paper, whose eq. 2 pulls all classes towards the same size 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,10 +57,13 @@ class Guidance:
         The teachers.
     estimate_shares : bool
         Whether the shares of the classes are estimated.
+    prior_count : float
+        Left-out labels that the network is taken to have predicted, before any of them is seen.
     """
 
     teachers: tuple[Teacher, ...] = ()
     estimate_shares: bool = False
+    prior_count: float = 2.0
 
 
 def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
@@ -204,10 +207,30 @@ def class_shares(Q: np.ndarray, counts: np.ndarray) -> np.ndarray:
 # The teachers -----------------------------------------------------------------------------------------------
 
 
+class Taught(NamedTuple):
+    """What teachers say of all samples, and how much they and the network are listened to.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (n_samples, n_classes), float32
+        Sum of the teachers' probabilities times their weights.
+    weights : ndarray of shape (1 + n_teachers,)
+        Weights of the network and of each teacher, which sum to 1.
+    """
+
+    probabilities: np.ndarray
+    weights: np.ndarray
+
+
 def teach(
-    X: np.ndarray, codes: np.ndarray, n_classes: int, teachers: Sequence[Teacher], seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of the teachers' probabilities, weighted by what left-out labels say of each.
+    X: Any,
+    codes: np.ndarray,
+    n_classes: int,
+    guidance: Guidance,
+    seed: int,
+    network: Callable[[Any, np.ndarray], np.ndarray],
+) -> Taught:
+    """Return the teachers' probabilities, weighted by what left-out labels say of each and of the network.
 
     Parameters
     ----------
@@ -217,33 +240,33 @@ def teach(
         Class of each labeled sample, -1 for an unlabeled one.
     n_classes : int
         Number of classes.
-    teachers : sequence of Teacher
-        The teachers.
+    guidance : Guidance
+        The teachers, and the credit of each and of the network.
     seed : int
         Seed of the teachers and of the folds.
-
-    Returns
-    -------
-    tuple of ndarray of shape (n_samples, n_classes), float32, and ndarray of shape (n_teachers,)
-        Probabilities, and weights of the teachers.
+    network : callable
+        ``network(X, codes)`` fits the network to labels, and returns its probabilities of the samples.
     """
-    X = X if issparse(X) else X.reshape(len(X), -1)
-    fit = partial(_probabilities, X, n_classes=n_classes, seed=seed)
-    prior_counts = np.array([teacher.prior_count for teacher in teachers])
-    weights = prior_counts / prior_counts.sum()
-    folds = _folds(codes, seed)
-    if len(teachers) > 1 and len(folds):
-        likelihoods = []
-        for rows in folds:
-            left = np.where(np.isin(np.arange(len(codes)), rows), -1, codes)
-            given = [fit(left, rows, estimator=teacher.estimator) for teacher in teachers]
-            likelihoods.append(np.stack([p[np.arange(len(rows)), codes[rows]] for p in given], axis=1))
-        of_all = np.concatenate(likelihoods)
-        weights = mixture_shares(of_all, prior_counts, len(of_all))
-    taught = np.zeros((X.shape[0], n_classes), dtype=np.float32)
-    for weight, teacher in zip(weights, teachers, strict=True):
-        taught += weight * fit(codes, slice(None), estimator=teacher.estimator)
-    return taught, weights
+    rows = X if issparse(X) else X.reshape(len(X), -1)
+    fit = partial(_probabilities, rows, n_classes=n_classes, seed=seed)
+    teachers = [teacher.estimator for teacher in guidance.teachers]
+    credit = np.array([guidance.prior_count, *(teacher.prior_count for teacher in guidance.teachers)])
+    weights = credit / credit.sum()
+    likelihoods = []
+    labeled = np.flatnonzero(codes >= 0)
+    for fold in _folds(codes, seed):
+        left = codes.copy()
+        left[fold] = -1
+        own = network(X[labeled], left[labeled])[np.searchsorted(labeled, fold)]
+        given = [own, *(fit(left, fold, estimator=teacher) for teacher in teachers)]
+        likelihoods.append(np.stack([p[np.arange(len(fold)), codes[fold]] for p in given], axis=1))
+    if likelihoods:
+        of_all = np.concatenate(likelihoods).astype(float)
+        weights = mixture_shares(of_all, credit, len(of_all))
+    taught = np.zeros((len(codes), n_classes), dtype=np.float32)
+    for weight, teacher in zip(weights[1:], teachers, strict=True):
+        taught += weight * fit(codes, slice(None), estimator=teacher)
+    return Taught(taught, weights)
 
 
 def _folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -279,7 +302,7 @@ def _probabilities(
 
 
 class GuidedTarget:
-    """A target that takes the mean of Q and the teachers' probabilities, and estimates the classes' shares.
+    """A target of the weighted mean of Q and the teachers' probabilities, with estimated class shares.
 
     Parameters
     ----------
@@ -290,7 +313,9 @@ class GuidedTarget:
     counts : ndarray of shape (n_classes,), or None
         Label counts, from which and from the first Q the shares are estimated; None estimates nothing.
     taught : Tensor of shape (n_samples, n_classes), or None
-        The teachers' probabilities.
+        Sum of the teachers' probabilities times their weights.
+    own_weight : float, default=1.0
+        Weight of Q.
 
     Attributes
     ----------
@@ -304,13 +329,15 @@ class GuidedTarget:
         prior: Tensor | None,
         counts: np.ndarray | None,
         taught: Tensor | None,
+        own_weight: float = 1.0,
     ) -> None:
-        self.target, self.shares, self.counts, self.taught = target, prior, counts, taught
+        self.target, self.shares, self.counts = target, prior, counts
+        self.taught, self.own_weight = taught, own_weight
 
     def __call__(self, Q: Tensor) -> Tensor:
         """Return P."""
         if self.taught is not None:
-            Q = (Q + self.taught.to(Q)) / 2
+            Q = self.own_weight * Q + self.taught.to(Q)
         if self.shares is None and self.counts is not None:
             shares = class_shares(Q.cpu().numpy().astype(float), self.counts)
             self.shares = torch.from_numpy(shares).float()
