@@ -140,6 +140,9 @@ class RandomAffine:
         The largest shift, as a share of the side.
     zoom : float, default=0.0
         The largest change of size that all sides share, as the logarithm of the factor.
+    spacing : sequence of float, default=None
+        Side of a pixel or voxel along each axis, so that bodies turn and not grids of long voxels. None: all
+        are equal.
 
     Attributes
     ----------
@@ -166,9 +169,10 @@ class RandomAffine:
         shear: float = 0.0,
         shift: float = 0.1,
         zoom: float = 0.0,
+        spacing: Sequence[float] | None = None,
     ) -> None:
         self.degrees, self.scale, self.shear, self.shift = degrees, scale, shear, shift
-        self.zoom = zoom
+        self.zoom, self.spacing = zoom, spacing
 
     @property
     def reach(self) -> float:
@@ -194,11 +198,13 @@ class RandomAffine:
             matrices = torch.cat(
                 [matrices[..., :n_dims] * (self.zoom * zoom).exp(), matrices[..., n_dims:]], 2
             )
-        # From pixels to torch's units, the halves of the sides: else an oblong image would not turn but skew.
+        # From lengths to torch's units, half the sides: else an oblong image would not turn but skew.
         sides = batch.shape[:1:-1]
-        for i, j in itertools.permutations(range(len(sides)), 2):
-            if sides[i] != sides[j]:
-                matrices[:, i, j] *= sides[j] / sides[i]
+        voxel = (1,) * len(sides) if self.spacing is None else tuple(reversed(tuple(self.spacing)))
+        lengths = [n * side for n, side in zip(sides, voxel, strict=True)]
+        for i, j in itertools.permutations(range(len(lengths)), 2):
+            if lengths[i] != lengths[j]:
+                matrices[:, i, j] *= lengths[j] / lengths[i]
         shape = list(batch.shape)
         if size is not None:
             for j, (side, n) in enumerate(zip(sides, reversed(tuple(size)), strict=True)):
@@ -238,7 +244,7 @@ class RandomAffine:
     def __repr__(self) -> str:
         return (
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
-            f"shift={self.shift!r}, zoom={self.zoom!r})"
+            f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r})"
         )
 
 

@@ -529,6 +529,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {net__data_parallel}
         {net__tile_size}
         {net__scaling}
+        {net__spacing}
 
     Attributes
     ----------
@@ -570,6 +571,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "net__data_parallel",
         "net__tile_size",
         "net__scaling",
+        "net__spacing",
     )
 
     def __init__(

@@ -2,9 +2,10 @@
 
 Arrays are oriented to the canonical axes by default: the first axis goes from left to right, the second from
 back to front, the third from bottom to top (RAS+), as the file's affine says. Label maps are brought back to
-the orientation of their scan's file when they are saved. Nothing is resampled: voxels keep their size, and
-the voxel sizes are not read, so scans of very different voxel sizes must be resampled first, for example by
-``nibabel.processing.resample_to_output``.
+the orientation of their scan's file when they are saved.
+
+Loading does not resample. `load_spacing` reads voxel sizes, `resampled_shape` and `resample_volume` bring
+scans of different voxel sizes to one, and `resample_label_map` brings label maps there and back.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from sklearn.utils import Bunch
 
-from sklearn_ssldec._samples.volumes import dtype_with_room
+from sklearn_ssldec._samples.volumes import as_spacing, dtype_with_room
 
 # Labels of iSeg2017's tissues; outside the brain the T1 image is 0.
 ISEG_BACKGROUND, ISEG_CSF = 0, 10
@@ -53,8 +55,7 @@ def load_nifti(
     -------
     ndarray of shape (\*spatial) or (n_channels, \*spatial)
         The volume in float32, or in its own integers if it is a single file that stores these without a
-        scale. A fourth axis of the file holds channels, and comes first. Voxels are not resampled, and their
-        size is not returned.
+        scale. A fourth axis of the file holds channels, and comes first. Voxels are not resampled.
 
     Raises
     ------
@@ -67,6 +68,7 @@ def load_nifti(
     See Also
     --------
     load_label_map : Load labels, which must be whole numbers.
+    load_spacing : Read the voxel size.
 
     Examples
     --------
@@ -130,6 +132,205 @@ def load_label_map(
     return _as_labels(values, path)
 
 
+def load_spacing(path: str | os.PathLike, *, orientation: str = "canonical") -> tuple[float, ...]:
+    """Read the voxel size of a scan, without its voxels.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    orientation : {"canonical", "file"}, default="canonical"
+        As in `load_nifti`; use the same for the scan.
+
+    Returns
+    -------
+    tuple of float
+        Side of a voxel along each spatial axis, in millimeters, in the order of the scan's axes.
+
+    Raises
+    ------
+    ValueError
+        If a side is 0 or not finite, or `orientation` is another.
+    ImportError
+        If nibabel is not installed.
+
+    Examples
+    --------
+    >>> load_spacing("T1.nii.gz")  # doctest: +SKIP
+    (1.0, 1.0, 6.0)
+    """
+    image = _open(path)
+    grid = _grid(image, path, orientation)
+    millimeters = {"meter": 1000.0, "micron": 0.001}.get(_length_unit(image) or "mm", 1.0)
+    sides = _nibabel().affines.voxel_sizes(grid.affine)[: len(grid.shape)] * millimeters
+    return as_spacing(
+        [float(f"{side:.6g}") for side in sides], len(sides), f"The voxel size of {grid.path!r}"
+    )
+
+
+def median_spacing(spacings: Any) -> tuple[float, ...]:
+    """Return the median voxel size of several scans, axis by axis.
+
+    Parameters
+    ----------
+    spacings : array-like of shape (n_scans, n_axes)
+        Voxel sizes, as `load_spacing` returns them.
+
+    Returns
+    -------
+    tuple of float
+        The size to which scans are best resampled: half of them, or more, lose no detail.
+
+    Raises
+    ------
+    ValueError
+        If there is none, scans have different numbers of axes, or a size is not positive.
+
+    Examples
+    --------
+    >>> median_spacing([(1, 1, 6), (1, 1, 5), (0.5, 0.5, 6)])
+    (1.0, 1.0, 6.0)
+    """
+    given = list(spacings)
+    if not given:
+        raise ValueError("spacings is empty; it must hold the voxel size of at least one scan.")
+    checked = [as_spacing(each, np.size(given[0]), "Each of spacings") for each in given]
+    return tuple(np.median(checked, axis=0).tolist())
+
+
+def resampled_shape(shape: Sequence[int], spacing: Any, new_spacing: Any) -> tuple[int, ...]:
+    """Return how many voxels of another size a volume has along each axis.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Spatial shape of the volume.
+    spacing : sequence of float
+        Its voxel size.
+    new_spacing : sequence of float
+        The other voxel size, in the same unit.
+
+    Returns
+    -------
+    tuple of int
+        The spatial shape for `resample_volume` and `resample_label_map`, at least 1 along each axis. It is
+        rounded to whole voxels, and resampling keeps the field of view, so voxels are of `new_spacing` within
+        half a voxel over the whole side.
+
+    Raises
+    ------
+    ValueError
+        If a size does not hold a positive number for each axis.
+
+    Examples
+    --------
+    >>> resampled_shape((256, 256, 12), (0.5, 0.5, 6), (1, 1, 6))
+    (128, 128, 12)
+    """
+    sides = as_spacing(spacing, len(shape)), as_spacing(new_spacing, len(shape), "new_spacing")
+    return tuple(max(1, round(n * old / new)) for n, old, new in zip(shape, *sides, strict=True))
+
+
+def resample_volume(volume: Any, shape: Sequence[int]) -> np.ndarray:
+    r"""Resample a volume, or a map of probabilities, to another number of voxels, by linear interpolation.
+
+    The volume's outer borders stay where they are. To bring a map back to the grid of its scan, pass the
+    shape of the scan.
+
+    Parameters
+    ----------
+    volume : array-like of shape (\*spatial) or (n_channels, \*spatial)
+        Intensities. A voxel that is NaN, or masked in a masked array, makes its neighbors NaN.
+    shape : sequence of int
+        New spatial shape, for example that of `resampled_shape`.
+
+    Returns
+    -------
+    ndarray of shape (\*shape) or (n_channels, \*shape), float32
+        The volume on the new grid.
+
+    Raises
+    ------
+    ValueError
+        If `shape` has not as many axes as the volume, or a side is not positive.
+    TypeError
+        If `volume` does not hold real numbers.
+
+    See Also
+    --------
+    resample_label_map : For labels, which cannot be averaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resample_volume(np.array([[0.0, 4.0], [0.0, 4.0]]), (2, 4))
+    array([[0., 1., 3., 4.],
+           [0., 1., 3., 4.]], dtype=float32)
+    """
+    values = np.asanyarray(volume)
+    if values.dtype.kind not in "iufb":
+        raise TypeError(f"volume is an array of {values.dtype}; it must hold real numbers.")
+    values = np.ma.filled(values.astype(np.float32), np.nan)
+    shape = _as_shape(shape, values.ndim, "volume", may_have_channels=True)
+    if len(shape) == values.ndim:
+        return _zoomed(values, shape)
+    return np.stack([_zoomed(channel, shape) for channel in values])
+
+
+def resample_label_map(label_map: Any, shape: Sequence[int]) -> np.ndarray:
+    r"""Resample a label map to another number of voxels.
+
+    Each voxel gets the label that linear interpolation gives the largest share of it: the argmax of the
+    interpolated one-hot maps, whose borders are smoother than those of the nearest label.
+
+    Parameters
+    ----------
+    label_map : array-like of int, of shape (\*spatial)
+        Labels. The mark of unlabeled voxels is a label like others.
+    shape : sequence of int
+        New spatial shape. To bring a map back to the grid of its scan, pass the shape of the scan.
+
+    Returns
+    -------
+    ndarray of shape (\*shape), int
+        The labels on the new grid, of the same dtype. Of equal shares the smallest label wins.
+
+    Raises
+    ------
+    ValueError
+        If `shape` has not as many axes as the map, or a side is not positive; or if `label_map` has masked
+        voxels.
+    TypeError
+        If `label_map` does not hold integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resample_label_map(np.array([[1, 2], [1, 2]]), (4, 2))
+    array([[1, 2],
+           [1, 2],
+           [1, 2],
+           [1, 2]])
+    """
+    values = np.asanyarray(label_map)
+    if np.ma.getmaskarray(values).any():
+        raise ValueError("label_map has masked voxels. Give them the mark of unlabeled ones, .filled(-1).")
+    labels = np.asarray(values)
+    if labels.dtype.kind not in "iub":
+        raise TypeError(f"label_map is an array of {labels.dtype}; it must hold integers.")
+    shape = _as_shape(shape, labels.ndim, "label_map")
+    if shape == labels.shape:
+        return labels.copy()
+    largest = np.full(shape, -1.0, dtype=np.float32)
+    resampled = np.empty(shape, dtype=labels.dtype)
+    for label in np.unique(labels):
+        share = _zoomed((labels == label).astype(np.float32), shape)
+        # What rounding does to equal shares is no larger one.
+        wins = share > largest + 1e-5
+        largest[wins], resampled[wins] = share[wins], label
+    return resampled
+
+
 def save_nifti(
     label_map: Any,
     path: str | os.PathLike,
@@ -186,7 +387,7 @@ def save_nifti(
         back = nibabel.orientations.ornt_transform(identity, grid.turn)
         values = nibabel.orientations.apply_orientation(values, back)
     image = nibabel.Nifti1Image(values, scan.affine, dtype=values.dtype)
-    image.header.set_xyzt_units(xyz="mm")
+    image.header.set_xyzt_units(xyz=_length_unit(scan) or "mm")
     nibabel.save(image, path)
 
 
@@ -384,6 +585,35 @@ def mask_slices(label_map: Any, step: int = 5, axis: int = -1, unlabeled_label: 
     kept = (slice(None),) * (axis % labels.ndim) + (slice(step // 2, None, step),)
     masked[kept] = np.ma.filled(labels[kept].astype(dtype), unlabeled_label)
     return masked
+
+
+def _as_shape(
+    shape: Sequence[int], n_dims: int, name: str, may_have_channels: bool = False
+) -> tuple[int, ...]:
+    """Return the new spatial shape of an array of `n_dims` axes."""
+    sides = tuple(int(n) for n in shape)
+    allowed = (n_dims, n_dims - 1) if may_have_channels else (n_dims,)
+    if len(sides) not in allowed or not sides or min(sides) < 1:
+        raise ValueError(
+            f"shape must hold a positive number for each spatial axis of {name}, which has {n_dims} axes, "
+            f"got {shape!r}."
+        )
+    return sides
+
+
+def _zoomed(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return one channel on a grid of another shape, with the same outer borders."""
+    if values.shape == shape:
+        return values.copy()
+    factors = [new / old for new, old in zip(shape, values.shape, strict=True)]
+    return ndimage.zoom(values, factors, order=1, mode="nearest", grid_mode=True)
+
+
+def _length_unit(image: Any) -> str | None:
+    """Return "meter", "mm" or "micron", or None if the file does not say."""
+    header = image.header
+    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "unknown"
+    return None if unit == "unknown" else unit
 
 
 def _subjects(folder: Path) -> Iterator[str]:

@@ -198,7 +198,9 @@ def test_auto_tile_size_counts_the_widest_layer():
     module = EmbeddingNetwork(DenseNet3D((1, 27, 27, 27), 3), ClusteringLayer(3, 3, axis=1))
     net = VoxelNet(module, patch_size=(27,) * 3, margin=(9,) * 3, device="cpu").initialize()
     assert net.floats_per_voxel(1) == 1.5 * (400 + 400)  # normalisation behind the first dense layer
-    assert 55 <= net.largest_tile(1) <= 62
+    assert 55 <= net.largest_tile(1, (500, 500, 500)) <= 62
+    # as many voxels in few slices need no tiles
+    assert net.largest_tile(1, (200, 40, 10)) == 200
 
 
 def test_auto_tile_size_keeps_to_the_memory():

@@ -87,6 +87,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "net__data_parallel": ["boolean"],
     "net__tile_size": [AUTO, Interval(Integral, 1, None, closed="left")],
     "net__scaling": [StrOptions({"volume"}), None],
+    "net__spacing": ["array-like", None],
 }
 
 
@@ -242,7 +243,8 @@ class BaseSSLDEC(BaseEstimator):
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **self._of_part("net")}
-        net_params.pop("scaling", None)  # the samples are scaled, not the net
+        for name in ("scaling", "spacing"):  # of the samples and of the plan, not of the net
+            net_params.pop(name, None)
         of_loss = ("mix", "dice_weight", "min_confidence")
         net_params |= {name: v for name, v in self._of_part("cycle").items() if name in of_loss}
         data_parallel = net_params.pop("data_parallel", False)

@@ -24,10 +24,11 @@ module : "auto", Module class or Module instance, default="auto"
     embeddings of shape (n, embedding_size, \*spatial), possibly smaller by the same number of
     voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.LightUNet2D` in the
     shape of `plan_`; for volumes :class:`~sklearn_ssldec.networks.UNet3D`, on a CPU with a quarter
-    of the filters, or with ``cycle__targets="drawn"`` ``LightUNet3D``. The paper's is
-    :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with ``module__*``, and with
-    ``input_shape`` and ``n_classes`` if it takes them. An instance is copied, and training starts
-    from its weights.
+    of the filters, or :class:`~sklearn_ssldec.networks.LightUNet3D` in the shape of `plan_` if
+    ``cycle__targets="drawn"`` or if voxels are at least twice as long as wide (``net__spacing``).
+    The paper's is :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with
+    ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An instance is
+    copied, and training starts from its weights.
 """,
     "n_estimators": """
 n_estimators : int, default=1
@@ -323,6 +324,12 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
   standard deviation 1, computed over the voxels that take part; None uses intensities as they are.
   Default: "volume".
 """,
+    "net__spacing": """
+- ``net__spacing`` (sequence of float or None): voxel size along each spatial axis, in any unit, the
+  same for all volumes; :func:`~sklearn_ssldec.scans.load_spacing` reads it, and
+  :func:`~sklearn_ssldec.scans.resample_volume` makes volumes alike. Patch and levels follow from it,
+  and augmentation turns bodies and not grids. None: all sides are equal. Default: None.
+""",
     # Attributes
     "classes_": """
 classes_ : ndarray of shape (n_classes,)
@@ -386,8 +393,8 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """,
     "plan_": """
 plan_ : dict
-    What was chosen for these volumes: when targets are computed, patch and batch size, and levels,
-    strides and width of the network.
+    What was chosen for these volumes: when targets are computed, patch and batch size, and where
+    `module` is "auto" the network, with its levels, strides and width.
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int

@@ -104,6 +104,35 @@ def plan(
     }
 
 
+def name_network(
+    chosen: dict[str, Any], targets: str, spacing: Sequence[float] | None, is_set: bool
+) -> dict[str, Any]:
+    """Return the plan with the network that "auto" stands for, and what is true of this one.
+
+    Volumes whose targets are not drawn keep the network with which they were measured, unless their voxels
+    are at least twice as long as wide.
+
+    Parameters
+    ----------
+    chosen : dict
+        What `plan` returns.
+    targets : str
+        "drawn" or "all".
+    spacing : sequence of float or None
+        Sides of a voxel.
+    is_set : bool
+        Whether the user has set `module`; the plan then names no network.
+    """
+    n_dims = len(chosen["patch_size"])
+    if is_set:
+        return {**chosen, "network": None}
+    is_long = spacing is not None and max(spacing) >= 2 * min(spacing)
+    if n_dims == 2 or targets == "drawn" or is_long:
+        return {**chosen, "network": f"LightUNet{n_dims}D"}
+    own = {name: value for name, value in chosen.items() if name not in ("stem", "max_filters")}
+    return {**own, "network": "UNet3D", "n_levels": 3, "strides": ((2,) * n_dims,) * 2}
+
+
 def _box(median: tuple[int, ...], sides: tuple[float, ...], n_voxels: int) -> list[float]:
     """Return the sides, in voxels, of the largest box within the budget and the median shape."""
     size = [0.0] * len(median)

@@ -76,6 +76,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {net__data_parallel}
         {net__tile_size}
         {net__scaling}
+        {net__spacing}
 
     Attributes
     ----------
@@ -133,6 +134,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "net__data_parallel",
         "net__tile_size",
         "net__scaling",
+        "net__spacing",
     )
 
     def __init__(

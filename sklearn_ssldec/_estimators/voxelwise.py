@@ -20,7 +20,7 @@ from sklearn_ssldec._estimators.outcomes import (
     predicted_classes,
     warn_of_outcomes,
 )
-from sklearn_ssldec._estimators.planning import plan
+from sklearn_ssldec._estimators.planning import name_network, plan
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
@@ -28,6 +28,7 @@ from sklearn_ssldec._samples.volumes import (
     MapLabels,
     as_given,
     as_label_maps,
+    as_spacing,
     as_volumes,
     count_axes,
     encode_label_maps,
@@ -240,12 +241,17 @@ class BaseSegmenter(BaseSSLDEC):
         size, batch_size, module = self.patch_size, self.batch_size, self._of_part("module")
         if isinstance(size, str):
             size = getattr(self.module, "training_patch_size", None)
+        spacing = self._of_part("net").get("spacing")
+        if spacing is not None:
+            spacing = as_spacing(spacing, self.n_dims_, "net__spacing")
         chosen = plan(
             shapes,
             on_gpu=resolve_device(self.device).type == "cuda",
+            spacing=spacing,
             patch_size=None if size is None else as_patch_size(size, self.n_dims_),
             batch_size=None if isinstance(batch_size, str) else batch_size,
         )
+        chosen = name_network(chosen, targets, spacing, is_set=not isinstance(self.module, str))
         # Batches of as many labeled as unlabeled patches, a hundred of them an epoch.
         n_patches = 200 * chosen["batch_size"] if drawn else 64
         chosen["patches_per_epoch"] = (
@@ -254,7 +260,8 @@ class BaseSegmenter(BaseSSLDEC):
         chosen["balance"] = (0.25 if drawn else 0.5) if isinstance(self.balance, str) else self.balance
         if "n_levels" in module and "strides" not in module:
             chosen["strides"] = ((2,) * self.n_dims_,) * (module["n_levels"] - 1)
-        return {"targets": targets, **chosen, **{name: module[name] for name in module if name in chosen}}
+        set_by_user = {name: module[name] for name in module if name in chosen}
+        return {"targets": targets, "spacing": spacing, **chosen, **set_by_user}
 
     def _is_drawn(self) -> bool:
         # Segmenters that were saved before there was a plan have none.

@@ -183,6 +183,39 @@ def dtype_with_room(dtype: np.dtype, mark: int) -> np.dtype:
     return np.dtype(np.int64) if wide.kind == "f" else wide  # uint64 beside a signed dtype
 
 
+def as_spacing(spacing: Any, n_dims: int, name: str = "spacing") -> tuple[float, ...]:
+    """Return the sides of a voxel.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        One side for each axis.
+    n_dims : int
+        Number of spatial axes.
+    name : str, default="spacing"
+        Name of the parameter, for the error.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold one positive finite number for each axis.
+
+    Examples
+    --------
+    >>> as_spacing([1, 1, 6], 3)
+    (1.0, 1.0, 6.0)
+    """
+    try:
+        sides = np.asarray(spacing, dtype=float)
+    except (TypeError, ValueError):
+        sides = np.empty(0)
+    if sides.shape != (n_dims,) or not np.isfinite(sides).all() or not (sides > 0).all():
+        raise ValueError(
+            f"{name} must hold a positive number for each of the {n_dims} spatial axes, got {spacing!r}."
+        )
+    return tuple(sides.tolist())
+
+
 def count_axes(maps: Sequence[np.ndarray | None]) -> int:
     """Return the number of spatial axes that the label maps have.
 

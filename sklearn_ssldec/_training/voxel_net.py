@@ -176,7 +176,7 @@ class VoxelNet(SSLDECNet):
         shape = X.shape(volume)
         # In whole strides: what the network halves must begin where it does in the whole volume.
         context = -(-self.context // self.stride) * self.stride
-        for corner, size in tiles(shape, self.largest_tile(len(X.images[volume])), self.stride):
+        for corner, size in tiles(shape, self.largest_tile(len(X.images[volume]), shape), self.stride):
             # Context ends at the volume's border, as for a network that sees the whole volume.
             before = [min(context, first) for first in corner]
             after = [min(context, end - first - n) for end, first, n in zip(shape, corner, size, strict=True)]
@@ -194,13 +194,15 @@ class VoxelNet(SSLDECNet):
             self.progress_bar_.work(math.prod(size))
             self.stop_if_interrupted()
 
-    def largest_tile(self, n_channels: int) -> int:
+    def largest_tile(self, n_channels: int, shape: Corner) -> int:
         """Return `tile_size`, or the size that fits into `TILE_BYTES` or a quarter of a GPU's free memory.
 
         Parameters
         ----------
         n_channels : int
             Number of channels of a volume.
+        shape : tuple of int
+            Its spatial shape. If all of it fits, a tile is the whole volume.
 
         Returns
         -------
@@ -212,9 +214,11 @@ class VoxelNet(SSLDECNet):
         n_bytes = TILE_BYTES
         if torch.device(self.device).type == "cuda":
             n_bytes = torch.cuda.mem_get_info(self.device)[0] // 4
-        return auto_tile_size(
-            self.floats_per_voxel(n_channels), max(self.margin) + self.context, len(self.margin), n_bytes
-        )
+        floats = self.floats_per_voxel(n_channels)
+        n_voxels = math.prod(n + 2 * m for n, m in zip(shape, self.margin, strict=True))
+        if 4 * floats * n_voxels <= n_bytes:  # few slices have no use for the margin that a cube needs
+            return max(shape)
+        return auto_tile_size(floats, max(self.margin) + self.context, len(self.margin), n_bytes)
 
     def floats_per_voxel(self, n_channels: int) -> float:
         """Return the number of activations in memory at a time, for each voxel of a large tile.
