@@ -391,6 +391,65 @@ def save_nifti(
     nibabel.save(image, path)
 
 
+def find_cases(
+    images: str | os.PathLike, labels: str | os.PathLike | None = None, *, n_channels: int | None = None
+) -> Bunch:
+    """Find the files of scans in a folder, and those of their labels in another; reads none of them.
+
+    A label file has the name of its scan. In nnU-Net's layout, each channel has a file of its own,
+    ``case_0000.nii.gz``, ``case_0001.nii.gz`` and so on, and the labels are in ``case.nii.gz``. Which layout
+    it is follows from the names of the label files. Without these, names that all end in ``_0000``, or for
+    several channels in four digits, are nnU-Net's.
+
+    Parameters
+    ----------
+    images : path-like
+        Folder with the scans, ``.nii`` or ``.nii.gz``.
+    labels : path-like, default=None
+        Folder with the label files of some of them.
+    n_channels : int, default=None
+        Number of channels of the scans, if it is known; it is needed for several without label files.
+
+    Returns
+    -------
+    Bunch
+        ``names`` of the cases, in order; ``files``, for each a list of paths, one a channel; ``labels``, the
+        path of the label file of each or None.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder does not exist or holds no NIfTI file.
+    ValueError
+        If a label file belongs to no scan, or channels of a case are missing.
+
+    Examples
+    --------
+    >>> cases = find_cases("scans", "labels")  # doctest: +SKIP
+    >>> [load_nifti(files) for files in cases.files]  # doctest: +SKIP
+    """
+    paths, label_paths = _scans_of(images), {} if labels is None else _scans_of(labels)
+    if labels is not None:
+        apart = _channels_are_files(paths, label_paths)
+    else:
+        ending = r".+_\d{4}" if (n_channels or 1) > 1 else r".+_0000"
+        apart = all(re.fullmatch(ending, name) for name in paths)
+    cases = _channels_of_cases(paths) if apart else {name: [path] for name, path in paths.items()}
+    if strays := sorted(label_paths.keys() - cases.keys()):
+        more = f" (and {len(strays) - 1} more)" if len(strays) > 1 else ""
+        raise ValueError(
+            f"The label file {os.fspath(label_paths[strays[0]])!r}{more} has no scan of its name in "
+            f"{os.fspath(images)!r}; the first scan is {min(cases)!r}."
+        )
+    names = sorted(cases)
+    found = [label_paths.get(name) for name in names]
+    return Bunch(
+        names=names,
+        files=[[os.fspath(path) for path in cases[name]] for name in names],
+        labels=[None if path is None else os.fspath(path) for path in found],
+    )
+
+
 def load_decathlon(
     folder: str | os.PathLike,
     subset: str = "train",
@@ -750,11 +809,25 @@ def _is_nnunet(folder: Path) -> bool:
     """Tell whether the channels of a scan are files of their own, as in nnU-Net's layout."""
     labels = _by_stem(folder / "labelsTr")
     if labels:
-        scans = _by_stem(folder / "imagesTr")
-        matches = [CHANNEL.fullmatch(name) for name in scans]
-        return not scans.keys() & labels.keys() and any(match and match[1] in labels for match in matches)
+        return _channels_are_files(_by_stem(folder / "imagesTr"), labels)
     description = folder / "dataset.json"
     return description.exists() and "channel_names" in json.loads(description.read_text())
+
+
+def _channels_are_files(scans: dict[str, Path], labels: dict[str, Path]) -> bool:
+    """Tell whether the names of label files are those of scans without the number of a channel."""
+    matches = [CHANNEL.fullmatch(name) for name in scans]
+    return not scans.keys() & labels.keys() and any(match and match[1] in labels for match in matches)
+
+
+def _scans_of(folder: str | os.PathLike) -> dict[str, Path]:
+    """Return the NIfTI files of a folder by their names without ending; there must be some."""
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"There is no folder {os.fspath(folder)!r}.")
+    paths = _by_stem(Path(folder))
+    if not paths:
+        raise FileNotFoundError(f"There is no *.nii or *.nii.gz in {os.fspath(folder)!r}.")
+    return paths
 
 
 def _channels_of_cases(paths: dict[str, Path]) -> dict[str, list[Path]]:

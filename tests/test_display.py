@@ -21,6 +21,7 @@ from sklearn_ssldec.display import (
     EmbeddingDisplay,
     LabeledConfusionMatrixDisplay,
     MisclassifiedDisplay,
+    OutlineDisplay,
     SegmentationDisplay,
     TrainingHistoryDisplay,
 )
@@ -508,3 +509,44 @@ def test_embedding_of_few_samples(fitted, points, method, n_samples):
     assert display.points[0].shape == (n_samples, 2)
     assert np.isfinite(display.points[0]).all()
     assert sum(len(c.get_offsets()) for c in display.ax_.collections) == n_samples
+
+
+def test_outlines_in_three_planes():
+    label_map = np.zeros((8, 10, 12), dtype=int)
+    label_map[5:7, 2:9, 3:6] = 1
+    label_map[5:7, 2:4, 3:6] = 2
+    image = np.stack([label_map + 0.5, 7.0 - label_map])
+    display = OutlineDisplay.from_predictions(
+        image, label_map, spacing=(1, 1, 3), names={1: "body"}, channel=1
+    )
+    assert display.slices_ == (5, 2, 3)
+    assert display.ax_.shape == (1, 3)
+    for axis, ax in enumerate(display.ax_[0]):
+        shown = ax.images[0].get_array()
+        assert_array_equal(shown, np.take(image[1], display.slices_[axis], axis=axis).T)
+        assert ax.get_aspect() == (1 if axis == 2 else 3)  # voxels three times as high as wide
+        assert ax.xaxis_inverted()  # the patient's right, the end of the first axis, is at the left
+        assert not ax.yaxis_inverted()
+    # the outline runs between the voxels of the structure and their neighbors
+    sagittal = display.ax_[0, 0]
+    corners = np.concatenate([path.vertices for line in sagittal.collections for path in line.get_paths()])
+    assert_allclose([corners.min(0), corners.max(0)], [(1.5, 2.5), (8.5, 5.5)])
+    assert [text.get_text() for text in display.ax_[0, 1].get_legend().get_texts()] == ["body", "2"]
+    letters = [[text.get_text() for text in ax.texts] for ax in display.ax_[0]]
+    assert letters == [["A", "P", "I", "S"], ["R", "L", "I", "S"], ["R", "L", "P", "A"]]
+
+
+def test_outlines_of_images_and_of_nothing():
+    label_map = np.ones((5, 6), dtype=int)  # up to the border
+    display = OutlineDisplay.from_predictions(label_map * 1.0, label_map)
+    assert display.slices_ == ()
+    assert len(display.ax_.collections) == 1
+    empty = OutlineDisplay.from_predictions(np.zeros((1, 4, 5, 6)), np.zeros((4, 5, 6), dtype=int))
+    assert empty.slices_ == (2, 2, 3)
+    assert all(len(ax.collections) == 0 and ax.get_legend() is None for ax in empty.ax_.ravel())
+    with pytest.raises(ValueError, match=r"image must be of the shape of label_map, \(5, 6\)"):
+        OutlineDisplay.from_predictions(np.zeros((5, 5)), label_map)
+    with pytest.raises(ValueError, match="two or three dimensions"):
+        OutlineDisplay.from_predictions(np.zeros(5), np.zeros(5, int))
+    with pytest.raises(ValueError, match="spacing must have a size for each of 2 axes"):
+        OutlineDisplay.from_predictions(label_map, label_map, spacing=(1, 1, 1))

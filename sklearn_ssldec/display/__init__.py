@@ -4,6 +4,7 @@ from sklearn_ssldec.display.boundary import BoundaryDisplay
 from sklearn_ssldec.display.embedding import EmbeddingDisplay
 from sklearn_ssldec.display.errors import LabeledConfusionMatrixDisplay, MisclassifiedDisplay
 from sklearn_ssldec.display.history import TrainingHistoryDisplay
+from sklearn_ssldec.display.outlines import OutlineDisplay
 from sklearn_ssldec.display.segmentation import SegmentationDisplay
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "EmbeddingDisplay",
     "LabeledConfusionMatrixDisplay",
     "MisclassifiedDisplay",
+    "OutlineDisplay",
     "SegmentationDisplay",
     "TrainingHistoryDisplay",
 ]

@@ -1,0 +1,456 @@
+"""The command `ssldec`, as its users meet it: folders of files, and one line if something is wrong."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._training.checkpoint import Checkpoint
+from sklearn_ssldec.command import main, steps
+from sklearn_ssldec.persistence import load, save
+from sklearn_ssldec.scans import find_cases
+
+nibabel = pytest.importorskip("nibabel", reason="nibabel reads the scans")
+pytest.importorskip("matplotlib", reason="matplotlib draws the pictures")
+
+QUICK = ("--pretrain-epochs", "2", "--max-iter", "0")
+# Axes of the files: as they should be; the third axis first and to the left; voxels of another size; oblique.
+TURNED = np.array([[0, 0, -1.0, 4], [0, 1.0, 0, -7], [2.0, 0, 0, 3], [0, 0, 0, 1]])
+OBLIQUE = np.array([[0.995, -0.0998, 0, 1], [0.0998, 0.995, 0, 2], [0, 0, 2.0, 3], [0, 0, 0, 1]])
+GRIDS = {
+    "a": ((12, 11, 6), np.diag([1.0, 1, 2, 1])),
+    "b.first": ((6, 12, 11), TURNED),
+    "c": ((8, 8, 12), np.diag([1.5, 1.5, 1, 1])),
+    "d": ((12, 12, 6), OBLIQUE),
+}
+
+
+def write_scan(path, shape, affine, labels=None, seed=0):
+    """Write a scan with a bright box, and its label map if a path is given; return the map."""
+    truth = np.zeros(shape, np.uint8)
+    truth[tuple(slice(n // 4, n - n // 4) for n in shape)] = 1
+    image = (4 * truth + np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    nibabel.save(nibabel.Nifti1Image(image, affine), path)
+    if labels is not None:
+        labels.parent.mkdir(exist_ok=True, parents=True)
+        nibabel.save(nibabel.Nifti1Image(truth, affine), labels)
+    return truth
+
+
+def write_folder(folder, labeled=("a",)):
+    for seed, (name, (shape, affine)) in enumerate(GRIDS.items()):
+        labels = folder / "labels" / f"{name}.nii.gz" if name in labeled else None
+        write_scan(folder / "scans" / f"{name}.nii.gz", shape, affine, labels, seed)
+    return folder
+
+
+def run(folder, *options, out="out"):
+    """Segment the scans of a folder."""
+    return main(
+        [
+            "segment", str(folder / "scans"), "--labels", str(folder / "labels"), "--out", str(folder / out),
+            "--device", "cpu", *options,
+        ]
+    )  # fmt: skip
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = write_folder(tmp_path_factory.mktemp("run"))
+    assert run(folder, *QUICK, "--seed", "3", "--names", "1=box") == 0
+    return folder
+
+
+# --- what a run writes
+
+
+def test_label_maps_lie_where_their_scans_do(finished):
+    for name in GRIDS:
+        scan = nibabel.load(finished / "scans" / f"{name}.nii.gz")
+        written = nibabel.load(finished / "out" / "segmentations" / f"{name}.nii.gz")
+        assert written.shape == scan.shape
+        assert_array_equal(written.affine, scan.affine)
+        assert written.header.get_zooms() == scan.header.get_zooms()
+        assert set(np.unique(written.dataobj)) <= {0, 1}
+
+
+def test_what_was_segmented_is_where_it_is_in_the_file(finished):
+    """Also in a file whose axes are others, and where voxels were resampled."""
+    for seed, (name, (shape, affine)) in enumerate(GRIDS.items()):
+        truth = write_scan(finished / "again" / "x.nii", shape, affine, seed=seed) == 1
+        written = np.asarray(nibabel.load(finished / "out" / "segmentations" / f"{name}.nii.gz").dataobj) == 1
+        assert 2 * (written & truth).sum() / (written.sum() + truth.sum()) > 0.6, name
+
+
+def test_volumes_are_those_of_counted_voxels(finished):
+    with open(finished / "out" / "volumes.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["scan", "labeled", "box_ml"]
+    assert [row[:2] for row in rows[1:]] == [["a", "yes"], ["b.first", "no"], ["c", "no"], ["d", "no"]]
+    for (name, _, volume), cubic_millimeters in zip(rows[1:], (2.0, 2.0, 2.25, 2.0), strict=True):
+        written = nibabel.load(finished / "out" / "segmentations" / f"{name}.nii.gz")
+        n_voxels = int((np.asarray(written.dataobj) == 1).sum())
+        assert n_voxels > 0
+        assert float(volume) == pytest.approx(n_voxels * cubic_millimeters / 1000, abs=1e-4)
+
+
+def test_each_scan_has_a_picture(finished):
+    import matplotlib.image
+
+    for name in GRIDS:
+        picture = matplotlib.image.imread(finished / "out" / "pictures" / f"{name}.png")
+        assert picture.shape[1] > 1000
+        colors = picture[..., :3].max(axis=2) - picture[..., :3].min(axis=2)
+        assert (colors > 0.3).sum() > 100  # the outlines: all else is gray
+
+
+def test_the_record_tells_what_was_done(finished):
+    record = json.loads((finished / "out" / "run.json").read_text())
+    assert record["call"]["seed"] == 3
+    assert record["spacing_mm"] == [1, 1, 2]  # the median
+    resampled = {name: scan["resampled"] for name, scan in record["scans"].items()}
+    assert resampled == {"a": False, "b.first": False, "c": True, "d": False}
+    assert record["scans"]["b.first"]["shape"] == [11, 12, 6]  # canonical axes
+    assert record["plan"]["spacing"] == [1, 1, 2]
+    assert {"sklearn-ssldec", "torch", "python"} <= record["versions"].keys()
+    assert record["finished"]
+
+
+def test_the_model_holds_what_prediction_needs_and_no_scans(finished):
+    model = load(finished / "out" / "model.safetensors")
+    assert model.get_params()["net__spacing"] == (1, 1, 2)
+    assert not hasattr(model, "transduction_")
+    assert model.checkpoint_dir is None
+    assert sorted(path.name for path in (finished / "out").iterdir()) == [
+        "model.safetensors", "pictures", "run.json", "segmentations", "volumes.csv",
+    ]  # fmt: skip
+
+
+def test_a_finished_run_is_not_repeated(finished, capsys):
+    before = times(finished)
+    assert run(finished, *QUICK, "--seed", "3", "--names", "1=box") == 0
+    assert "Nothing to do" in capsys.readouterr().err
+    assert times(finished) == before
+
+
+def test_predicting_gives_the_maps_of_the_fit(finished, capsys):
+    model, out = str(finished / "out" / "model.safetensors"), finished / "predicted"
+    command = ["predict", model, str(finished / "scans"), "--out", str(out)]
+    assert main(command) == 0
+    for name in GRIDS:
+        both = [
+            nibabel.load(finished / each / "segmentations" / f"{name}.nii.gz")
+            for each in ("out", "predicted")
+        ]
+        assert_array_equal(*[np.asarray(each.dataobj) for each in both])
+    assert (out / "volumes.csv").read_text().splitlines()[0] == "scan,labeled,1_ml"
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "Nothing to do" in capsys.readouterr().err
+
+
+# --- interruptions
+
+
+def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
+    write_folder(tmp_path)
+    options = ("--pretrain-epochs", "1", "--max-iter", "1")
+    assert run(tmp_path, *options, out="whole") == 0
+    save_checkpoint = Checkpoint.save
+
+    def save_and_interrupt(self, outcome):
+        save_checkpoint(self, outcome)
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C, after pre-training
+
+    monkeypatch.setattr(Checkpoint, "save", save_and_interrupt)
+    capsys.readouterr()
+    assert run(tmp_path, *options) == 130
+    assert "the same command continues" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    monkeypatch.undo()
+    assert run(tmp_path, *options) == 0
+    for name in GRIDS:
+        both = [
+            nibabel.load(tmp_path / each / "segmentations" / f"{name}.nii.gz") for each in ("out", "whole")
+        ]
+        assert_array_equal(*[np.asarray(each.dataobj) for each in both])
+
+
+def test_interrupted_writing_goes_on_where_it_was(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    draw, drawn = steps.draw, []
+
+    def draw_one(scan, *args):
+        if drawn:
+            raise KeyboardInterrupt
+        drawn.append(scan.name)
+        draw(scan, *args)
+
+    monkeypatch.setattr(steps, "draw", draw_one)
+    assert run(tmp_path, *QUICK) == 130
+    out = tmp_path / "out"
+    before = times(out)
+    assert sorted(path.name for path in (out / "segmentations").iterdir()) == ["a.nii.gz", "b.first.nii.gz"]
+    monkeypatch.undo()
+    monkeypatch.setattr(steps, "fit", lambda *args: pytest.fail("fitted again"))
+    assert run(tmp_path, *QUICK) == 0
+    after = times(out)
+    for path in before.keys() - {out / "run.json"}:
+        assert after.get(path, before[path]) == before[path], path
+    assert len((out / "volumes.csv").read_text().splitlines()) == 5
+
+
+def test_other_results_are_replaced_only_if_asked(finished, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "run")
+    folder = tmp_path / "run"
+    (folder / "out" / "segmentations" / "mine.txt").write_text("notes")
+    before = times(folder)
+    assert run(folder, *QUICK, "--seed", "4", "--names", "1=box") == 2
+    assert "another run: seed was 3, and now is 4" in capsys.readouterr().err
+    write_scan(folder / "scans" / "e.nii.gz", *GRIDS["a"])
+    assert run(folder, *QUICK, "--seed", "3", "--names", "1=box") == 2
+    assert "another run: the scan 'e' has been added" in capsys.readouterr().err
+    (folder / "scans" / "e.nii.gz").unlink()
+    assert times(folder) == before
+    assert run(folder, *QUICK, "--seed", "4", "--overwrite") == 0
+    assert (folder / "out" / "segmentations" / "mine.txt").exists()
+    assert (folder / "out" / "volumes.csv").read_text().startswith("scan,labeled,1_ml")
+
+
+# --- wrong input: one line, status 2, and nothing is lost
+
+
+def no_scans(folder):
+    shutil.rmtree(folder / "scans")
+    (folder / "scans").mkdir()
+    return "There is no *.nii or *.nii.gz in"
+
+
+def no_folder(folder):
+    shutil.rmtree(folder / "scans")
+    return "There is no folder"
+
+
+def labels_without_a_scan(folder):
+    shutil.copy(folder / "labels" / "a.nii.gz", folder / "labels" / "z.nii.gz")
+    return "z.nii.gz' has no scan of its name"
+
+
+def no_label_file(folder):
+    (folder / "labels" / "a.nii.gz").unlink()
+    return "There is no *.nii or *.nii.gz in"
+
+
+def no_labeled_voxel(folder):
+    image = nibabel.load(folder / "labels" / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.full(image.shape, -1, np.int16), image.affine), image.get_filename())
+    return "No voxel in"
+
+
+def one_class(folder):
+    image = nibabel.load(folder / "labels" / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones(image.shape, np.int16), image.affine), image.get_filename())
+    return "class"
+
+
+def labels_of_another_shape(folder):
+    write_scan(folder / "other" / "a.nii.gz", (5, 5, 5), np.eye(4), folder / "labels" / "a.nii.gz")
+    return "has the spatial shape (5, 5, 5)"
+
+
+def labels_elsewhere(folder):
+    write_scan(folder / "other" / "a.nii.gz", GRIDS["a"][0], np.eye(4), folder / "labels" / "a.nii.gz")
+    return "The affines of"
+
+
+def labels_that_are_none(folder):
+    shutil.copy(folder / "scans" / "a.nii.gz", folder / "labels" / "a.nii.gz")
+    return "does not hold labels"
+
+
+def a_header_cut_short(folder):
+    path = folder / "scans" / "b.first.nii.gz"
+    path.write_bytes(path.read_bytes()[:20])
+    return "b.first.nii.gz' cannot be read"
+
+
+def a_scan_cut_short(folder):
+    path = folder / "scans" / "b.first.nii.gz"
+    path.write_bytes(path.read_bytes()[:-500])
+    return "b.first.nii.gz' cannot be read"
+
+
+def a_scan_that_is_none(folder):
+    (folder / "scans" / "b.first.nii.gz").write_text("no scan")
+    return "b.first.nii.gz"
+
+
+def scans_of_other_axes(folder):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((5, 5), np.float32), np.eye(4)), folder / "scans" / "x.nii")
+    return "has 2 axes, but"
+
+
+def scans_of_other_channels(folder):
+    image = nibabel.Nifti1Image(np.zeros((5, 5, 5, 2), np.float32), np.eye(4))
+    nibabel.save(image, folder / "scans" / "x.nii")
+    return "has 2 channels, but"
+
+
+def out_below_a_file(folder):
+    (folder / "out").write_text("a file")
+    return "out"
+
+
+def out_with_something_else(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "thesis.txt").write_text("years of work")
+    return "is not empty, and holds no results of ssldec"
+
+
+def out_with_a_damaged_record(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "run.json").write_text("{")
+    return "run.json' is damaged"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        no_scans, no_folder, labels_without_a_scan, no_label_file, no_labeled_voxel, one_class,
+        labels_of_another_shape, labels_elsewhere, labels_that_are_none, a_scan_cut_short,
+        a_header_cut_short, a_scan_that_is_none, scans_of_other_axes, scans_of_other_channels,
+        out_below_a_file, out_with_something_else, out_with_a_damaged_record,
+    ],
+)  # fmt: skip
+def test_wrong_input_is_told_in_a_line(spoil, tmp_path, capsys):
+    write_folder(tmp_path)
+    message = spoil(tmp_path)
+    inputs = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(tmp_path, *QUICK) == 2
+    told = capsys.readouterr().err.splitlines()
+    (line,) = [each for each in told if not each.startswith(("Learning from", "Voxel sizes differ"))]
+    assert line.startswith("ssldec: error: ")
+    assert message in line
+    assert all(path.read_bytes() == content for path, content in inputs.items())
+
+
+def test_results_do_not_go_where_the_scans_are(tmp_path, capsys):
+    write_folder(tmp_path)
+    for name in ("scans", "labels"):
+        assert run(tmp_path, out=name) == 2
+        assert "--out must be another folder" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_reading(tmp_path, capsys, monkeypatch):
+    write_folder(tmp_path)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "out"))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(steps, "read_scans", lambda *args: pytest.fail("read"))
+    assert run(tmp_path) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_models_that_are_none(finished, tmp_path, capsys):
+    predict = ("predict", "{}", str(finished / "scans"), "--out", str(tmp_path / "out"))
+
+    def refused(path):
+        assert main([part.format(path) for part in predict]) == 2
+        assert not (tmp_path / "out").exists()
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "No such file" in refused(tmp_path / "nowhere")
+    (tmp_path / "text").write_text("no model")
+    assert "cannot be loaded" in refused(tmp_path / "text")
+    X = np.random.default_rng(0).random((40, 2))
+    save(
+        SSLDECClassifier(max_iter=0, random_state=0).fit(X, np.where(X[:, 1] < 0.8, X[:, 0] > 0.5, -1)),
+        tmp_path / "classifier",
+    )
+    assert "is a SSLDECClassifier, and no model of scans" in refused(tmp_path / "classifier")
+
+
+def test_scans_that_the_model_was_not_made_for(finished, tmp_path, capsys):
+    image = nibabel.Nifti1Image(np.zeros((9, 9, 9, 2), np.float32), np.eye(4))
+    (tmp_path / "scans").mkdir()
+    nibabel.save(image, tmp_path / "scans" / "x.nii")
+    model = str(finished / "out" / "model.safetensors")
+    assert main(["predict", model, str(tmp_path / "scans"), "--out", str(tmp_path / "out")]) == 2
+    assert "has 2 channels and 3 axes; the model was made for 1 and 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["nibabel", "matplotlib"])
+def test_a_missing_package_is_named_with_what_to_install(package, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(write_folder(tmp_path)) == 2
+    assert f"The package {package} is missing: python -m pip install" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--seed", "-1"), ("--names", "anterior"), ("--names", "1="), ("--max-iter", "x")]
+)
+def test_wrong_options_are_told_by_argparse(wrong, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, *wrong)
+    assert stop.value.code == 2
+    assert wrong[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_as_a_process(tmp_path):
+    command = [sys.executable, "-m", "sklearn_ssldec.command"]
+    arguments = ["segment", str(tmp_path / "nowhere"), "--labels", "x", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"ssldec: error: There is no folder {str(tmp_path / 'nowhere')!r}.\n"
+
+
+def test_help_names_what_is_written(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["segment", "--help"])
+    assert stop.value.code == 0
+    assert "volumes.csv" in capsys.readouterr().out
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("sklearn-ssldec ")
+
+
+# --- which files belong together
+
+
+def test_cases_of_both_layouts(tmp_path):
+    for name in ("x_0000", "x_0001", "y_0000", "y_0001"):
+        write_scan(tmp_path / "scans" / f"{name}.nii.gz", (3, 3, 3), np.eye(4))
+    write_scan(tmp_path / "other" / "y.nii", (3, 3, 3), np.eye(4), tmp_path / "labels" / "y.nii.gz")
+    cases = find_cases(tmp_path / "scans", tmp_path / "labels")
+    assert cases.names == ["x", "y"]
+    assert [len(files) for files in cases.files] == [2, 2]
+    assert cases.labels == [None, str(tmp_path / "labels" / "y.nii.gz")]
+    assert find_cases(tmp_path / "scans", n_channels=2).files == cases.files
+    # without labels, and for one channel, these are four scans
+    assert len(find_cases(tmp_path / "scans").names) == 4
+    for name in ("x_0001", "y_0001"):
+        (tmp_path / "scans" / f"{name}.nii.gz").unlink()
+    assert find_cases(tmp_path / "scans").names == ["x", "y"]
+    (tmp_path / "scans" / "y_0000.nii.gz").rename(tmp_path / "scans" / "y_0001.nii.gz")
+    with pytest.raises(ValueError, match="The case 'x' has the channels"):
+        find_cases(tmp_path / "scans", tmp_path / "labels")
