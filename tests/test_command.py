@@ -302,6 +302,12 @@ def scans_of_other_axes(folder):
     return "has 2 axes, but"
 
 
+def a_single_slice(folder):
+    image = nibabel.Nifti1Image(np.zeros((5, 5, 1), np.float32), np.eye(4))
+    nibabel.save(image, folder / "scans" / "x.nii")
+    return "is a single slice"
+
+
 def scans_of_other_channels(folder):
     image = nibabel.Nifti1Image(np.zeros((5, 5, 5, 2), np.float32), np.eye(4))
     nibabel.save(image, folder / "scans" / "x.nii")
@@ -330,7 +336,7 @@ def out_with_a_damaged_record(folder):
     [
         no_scans, no_folder, labels_without_a_scan, no_label_file, no_labeled_voxel, one_class,
         labels_of_another_shape, labels_elsewhere, labels_that_are_none, a_scan_cut_short,
-        a_header_cut_short, a_scan_that_is_none, scans_of_other_axes, scans_of_other_channels,
+        a_header_cut_short, a_single_slice, a_scan_that_is_none, scans_of_other_axes, scans_of_other_channels,
         out_below_a_file, out_with_something_else, out_with_a_damaged_record,
     ],
 )  # fmt: skip

@@ -1,12 +1,15 @@
 """Voxel sizes: resampling to one and back, and what is planned from it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter
-from sklearn_ssldec._estimators.planning import plan
+from sklearn_ssldec._estimators.planning import name_network, plan
 from sklearn_ssldec.augment import RandomAffine
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
@@ -173,6 +176,26 @@ def test_long_voxels_are_pooled_last():
     assert plan([(64, 64, 10)], spacing=(0.001, 0.001, 0.006)) == chosen
     # a patch is as large in millimeters along all axes, as far as the median shape allows
     assert plan([(200, 200, 200)], spacing=(1, 1, 2))["patch_size"] == (40, 40, 20)
+
+
+def test_the_documented_plans_are_those_that_are_made():
+    page = Path(__file__).parents[1] / "docs" / "how_to" / "segmentation.md"
+    if not page.exists():
+        pytest.skip("needs the documentation")
+    rows = re.findall(r"^\| (.*) \|$", page.read_text().split("| strides |")[2], re.M)[:5]
+    assert len(rows) == 5
+    for row in rows:
+        _, *cells = row.split(" | ")
+        shape, spacing = (
+            [float(n) for n in cell.split(" x ")] if "x" in cell else None for cell in cells[:2]
+        )
+        for on_gpu, patch, strides in ((False, *cells[3:5]), (True, *cells[5:7])):
+            targets = "drawn" if len(shape) == 2 else "all"
+            chosen = name_network(plan([shape], on_gpu=on_gpu, spacing=spacing), targets, spacing, False)
+            stem = [(chosen["stem"],) * len(shape)] if chosen.get("stem", 1) > 1 else []
+            assert chosen["network"] == cells[2]
+            assert " x ".join(map(str, chosen["patch_size"])) == patch
+            assert ", ".join("".join(map(str, step)) for step in [*stem, *chosen["strides"]]) == strides
 
 
 @pytest.mark.parametrize("kind", [SSLDECSegmenter, PseudoLabelSegmenter])

@@ -212,6 +212,11 @@ def read_scans(cases: Any) -> Iterator[Scan]:
         if label_path is not None:
             labels = _read(label_path, lambda: load_label_map(label_path, like=files[0]))  # noqa: B023
         scan = Scan(name, files[0], image, labels, spacing, image.shape[image.ndim - len(spacing) :])
+        if len(scan.shape) == 3 and 1 in scan.shape:
+            raise ValueError(
+                f"{scan.path!r} is a single slice, of shape {scan.shape}. Volumes need several slices, and "
+                "images are files with two axes."
+            )
         first = first or scan
         for what, mine, theirs in (
             ("axes", len(scan.shape), len(first.shape)),
