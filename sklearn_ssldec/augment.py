@@ -198,20 +198,7 @@ class RandomAffine:
             matrices = torch.cat(
                 [matrices[..., :n_dims] * (self.zoom * zoom).exp(), matrices[..., n_dims:]], 2
             )
-        # From lengths to torch's units, half the sides: else an oblong image would not turn but skew.
-        sides = batch.shape[:1:-1]
-        voxel = (1,) * len(sides) if self.spacing is None else tuple(reversed(tuple(self.spacing)))
-        lengths = [n * side for n, side in zip(sides, voxel, strict=True)]
-        for i, j in itertools.permutations(range(len(lengths)), 2):
-            if lengths[i] != lengths[j]:
-                matrices[:, i, j] *= lengths[j] / lengths[i]
-        shape = list(batch.shape)
-        if size is not None:
-            for j, (side, n) in enumerate(zip(sides, reversed(tuple(size)), strict=True)):
-                matrices[:, :, j] *= n / side
-            shape[2:] = size
-        grid = functional.affine_grid(matrices, shape, align_corners=False)
-        return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+        return _warp(batch, matrices, size, self.spacing)
 
     def _draw_2d(self, batch: Tensor) -> Tensor:
         limits = (math.radians(self.degrees), self.scale, self.scale, self.shear, *[2 * self.shift] * 2)
@@ -246,6 +233,33 @@ class RandomAffine:
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
             f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r})"
         )
+
+
+def _warp(
+    batch: Tensor,
+    matrices: Tensor,
+    size: Sequence[int] | None = None,
+    spacing: Sequence[float] | None = None,
+) -> Tensor:
+    """Resample images or volumes by affine maps, the last column of which are shifts in halves of the sides.
+
+    `size` are the sides of the middle that is returned; None returns all of it. `spacing` are the sides of a
+    voxel; None means that all are equal.
+    """
+    # From lengths to torch's units, half the sides: else an oblong image would not turn but skew.
+    sides = batch.shape[:1:-1]
+    voxel = (1,) * len(sides) if spacing is None else tuple(reversed(tuple(spacing)))
+    lengths = [n * side for n, side in zip(sides, voxel, strict=True)]
+    for i, j in itertools.permutations(range(len(lengths)), 2):
+        if lengths[i] != lengths[j]:
+            matrices[:, i, j] *= lengths[j] / lengths[i]
+    shape = list(batch.shape)
+    if size is not None:
+        for j, (side, n) in enumerate(zip(sides, reversed(tuple(size)), strict=True)):
+            matrices[:, :, j] *= n / side
+        shape[2:] = size
+    grid = functional.affine_grid(matrices, shape, align_corners=False)
+    return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 
 class RandomIntensity:
@@ -470,6 +484,166 @@ class Cutout:
 
     def __repr__(self) -> str:
         return f"Cutout({self.share!r})"
+
+
+class RandAugment:
+    r"""Change each image of a batch by a few operations, drawn at random [1]_.
+
+    The operations are: nothing; rotate by up to 30 degrees; shear along each axis by up to 0.3; shift along
+    each axis by up to 0.3 of the side; change brightness, contrast, sharpness or (of several channels) colour
+    by a factor of up to 1 :math:`\pm` 0.9; keep fewer shades, down to 4 (posterise); and invert the brightest
+    shades, up to all of them (solarise). All images go through all operations at once, with strength 0 where
+    an operation was not drawn.
+
+    Parameters
+    ----------
+    n_operations : int, default=2
+        Operations for each image, drawn without replacement.
+    magnitude : float in [0, 1], default=0.5
+        The largest strength, as a share of the above; each image draws its own, uniformly from 0, as in
+        FixMatch [2]_.
+
+    Raises
+    ------
+    ValueError
+        If `n_operations` is less than 1, or `magnitude` not in [0, 1].
+
+    Notes
+    -----
+    Shades are relative to the smallest and the largest value of the image, between which they stay, so X may
+    be of any scale. What enters at the border repeats the border. Left out are the original's operations
+    that need a histogram, and auto-contrast, which this makes idle.
+
+    References
+    ----------
+    .. [1] E. D. Cubuk, B. Zoph, J. Shlens, Q. V. Le, "RandAugment: Practical Automated Data Augmentation
+       with a Reduced Search Space", NeurIPS 2020.
+    .. [2] K. Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
+       NeurIPS 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandAugment(2, magnitude=0.7)(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 32, 32])
+    """
+
+    def __init__(self, n_operations: int = 2, magnitude: float = 0.5) -> None:
+        if n_operations < 1:
+            raise ValueError(f"n_operations must be at least 1, got {n_operations!r}.")
+        if not 0 <= magnitude <= 1:
+            raise ValueError(f"magnitude must be in [0, 1], got {magnitude!r}.")
+        self.n_operations, self.magnitude = n_operations, magnitude
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with its images changed."""
+        lowest, highest = batch.amin((1, 2, 3), keepdim=True), batch.amax((1, 2, 3), keepdim=True)
+        span = (highest - lowest).clamp_min(torch.finfo(batch.dtype).tiny)
+        intensities = _INTENSITIES if batch.shape[1] > 1 else _INTENSITIES[:-1]
+        strengths = self._draw(batch, 1 + _N_MOVES + len(intensities))
+        x = _move((batch - lowest) / span, strengths[1 : 1 + _N_MOVES])
+        for change, strength in zip(intensities, strengths[1 + _N_MOVES :], strict=True):
+            x = change(x, strength.view(-1, 1, 1, 1)).clamp(0, 1)
+        return x * span + lowest
+
+    def _draw(self, batch: Tensor, n: int) -> Tensor:
+        """Return the strength of each of `n` operations on each image, of shape (n, len(batch))."""
+        order, level = torch.rand(2, n, len(batch), device=batch.device, dtype=batch.dtype)
+        chosen = order.argsort(0).argsort(0) < self.n_operations
+        return self.magnitude * (2 * level - 1) * chosen
+
+    def __repr__(self) -> str:
+        return f"RandAugment({self.n_operations!r}, {self.magnitude!r})"
+
+
+_N_MOVES = 5
+
+
+def _move(x: Tensor, strengths: Tensor) -> Tensor:
+    """Rotate, shear and shift images, by one strength between -1 and 1 for each of `_N_MOVES`."""
+    angle, shear_x, shear_y, shift_x, shift_y = strengths * 0.3
+    angle = angle * (math.radians(30.0) / 0.3)
+    cos, sin, one = angle.cos(), angle.sin(), torch.ones_like(angle)
+    rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+    sheared = torch.stack([one, shear_x, shear_y, one], dim=1).view(-1, 2, 2)
+    shifts = 2 * torch.stack([shift_x, shift_y], dim=1)[..., None]  # sides are 2 long
+    return _warp(x, torch.cat([rotation @ sheared, shifts], dim=2))
+
+
+def _brightness(x: Tensor, strength: Tensor) -> Tensor:
+    return x * (1 + 0.9 * strength)
+
+
+def _contrast(x: Tensor, strength: Tensor) -> Tensor:
+    return torch.lerp(x, x.mean((1, 2, 3), keepdim=True), -0.9 * strength)
+
+
+def _sharpness(x: Tensor, strength: Tensor) -> Tensor:
+    n_channels = x.shape[1]
+    kernel = torch.ones(n_channels, 1, 3, 3, device=x.device, dtype=x.dtype)
+    kernel[:, :, 1, 1] = 5
+    padded = functional.pad(x, [1] * 4, mode="replicate")
+    return torch.lerp(x, functional.conv2d(padded, kernel / 13, groups=n_channels), -0.9 * strength)
+
+
+def _posterise(x: Tensor, strength: Tensor) -> Tensor:
+    steps = 2 ** (8 - 6 * strength.abs()) - 1
+    return torch.where(strength == 0, x, (x * steps).round() / steps)
+
+
+def _solarise(x: Tensor, strength: Tensor) -> Tensor:
+    return torch.where(x > 1 - strength.abs(), 1 - x, x)
+
+
+def _colour(x: Tensor, strength: Tensor) -> Tensor:
+    return torch.lerp(x, x.mean(1, keepdim=True), -0.9 * strength)
+
+
+# Operations on shades from 0 to 1, by a strength between -1 and 1; with 0 they change nothing.
+_INTENSITIES: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+    _brightness,
+    _contrast,
+    _sharpness,
+    _posterise,
+    _solarise,
+    _colour,
+)
+
+
+class WeakStrong:
+    """Two augmentations: targets come from a weak view of an image, and are learned from a strong one.
+
+    The weak one makes the views from which targets are predicted, and augments labeled images; the strong one
+    augments the images that are trained towards targets. Of an augmentation that is not of this class, both
+    are the same.
+
+    Parameters
+    ----------
+    weak, strong : callable or None
+        The augmentations, from a batch to one of the same shape; None changes nothing.
+
+    Notes
+    -----
+    For :class:`~sklearn_ssldec.SSLDECClassifier` and the baselines of rows. Segmenters have both views by
+    themselves: what moves voxels is the weak one, and all the rest the strong one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> both = WeakStrong(RandomTranslation(1), Compose(RandAugment(2), Cutout(0.4)))
+    >>> both(torch.zeros(4, 1, 28, 28)).shape   # the strong view
+    torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, weak: Callable[..., Tensor] | None, strong: Callable[..., Tensor] | None) -> None:
+        self.weak, self.strong = weak, strong
+
+    def __call__(self, batch: Tensor, progress: float = 0.0) -> Tensor:
+        """Return the strong view of the batch."""
+        return batch if self.strong is None else apply(self.strong, batch, progress)
+
+    def __repr__(self) -> str:
+        return f"WeakStrong({self.weak!r}, {self.strong!r})"
 
 
 class Compose:

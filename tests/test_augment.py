@@ -5,15 +5,18 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklearn_ssldec import augment as augmentations
 from sklearn_ssldec.augment import (
     BoxMix,
     Compose,
     Cutout,
     GaussianNoise,
+    RandAugment,
     RandomAffine,
     RandomBlur,
     RandomGamma,
     RandomTranslation,
+    WeakStrong,
 )
 
 IMAGES = [
@@ -23,6 +26,8 @@ IMAGES = [
     RandomBlur(share=0.9),
     Cutout(0.3),
     GaussianNoise(0.1),
+    RandAugment(3, 1.0),
+    WeakStrong(RandomTranslation(1), RandAugment()),
 ]
 
 
@@ -199,3 +204,90 @@ def test_boxes_change_places():
     mixed = mix.exchange(first, second, mask)
     assert_array_equal(mixed[:5] == 0, mask)
     assert_array_equal(mixed[5:] == 1, mask)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_randaugment_works_on_any_scale_and_stays_in_the_range_of_each_image(n_channels):
+    batch = torch.rand(40, n_channels, 12, 10)
+    torch.manual_seed(0)
+    changed = RandAugment(3, 1.0)(batch)
+    torch.manual_seed(0)
+    scaled = RandAugment(3, 1.0)(batch * 255 - 100)
+    assert_allclose(scaled, changed * 255 - 100, atol=1e-2)
+    assert (changed.amax((1, 2, 3)) <= batch.amax((1, 2, 3)) + 1e-6).all()
+    assert (changed.amin((1, 2, 3)) >= batch.amin((1, 2, 3)) - 1e-6).all()
+    flat = torch.full((3, n_channels, 8, 8), 7.0)
+    assert_allclose(RandAugment(3, 1.0)(flat), flat)
+
+
+def test_randaugment_draws_so_many_operations_for_each_image():
+    strengths = RandAugment(2, 0.5)._draw(torch.zeros(4000, 1, 4, 4), 11)
+    assert ((strengths != 0).sum(0) == 2).all()
+    assert_allclose((strengths != 0).float().mean(1), np.full(11, 2 / 11), atol=0.03)
+    assert 0.49 < strengths.max() <= 0.5
+    assert -0.5 <= strengths.min() < -0.49
+
+
+def test_randaugment_without_magnitude_changes_nothing():
+    batch = torch.rand(6, 3, 9, 9)
+    assert_allclose(RandAugment(4, 0.0)(batch), batch, atol=1e-5)
+
+
+def test_operations_of_randaugment_at_full_strength():
+    image = torch.tensor([[0.0, 0.25], [0.5, 1.0]]).view(1, 1, 2, 2)
+    brightness, contrast, sharpness, posterise, solarise, colour = augmentations._INTENSITIES
+    full, half, none = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.5), torch.zeros(1, 1, 1, 1)
+    for operation in augmentations._INTENSITIES:
+        assert_allclose(operation(image, none), image, atol=1e-6)
+    assert_allclose(brightness(image, -full), 0.1 * image, atol=1e-6)
+    assert_allclose(contrast(image, full), 0.4375 + 1.9 * (image - 0.4375), atol=1e-6)
+    assert sharpness(image, -full).std() < image.std() < sharpness(image, full).std()
+    assert_allclose(posterise(image, full).flatten(), [0, 1 / 3, 2 / 3, 1], atol=1e-6)  # four shades
+    assert_allclose(solarise(image, half).flatten(), [0, 0.25, 0.5, 0], atol=1e-6)
+    assert_allclose(solarise(image, full).flatten(), [0, 0.75, 0.5, 0], atol=1e-6)  # 0 is not above 0
+    colours = torch.tensor([0.0, 0.6, 0.9]).view(1, 3, 1, 1)
+    assert_allclose(colour(colours, -full).flatten(), [0.45, 0.51, 0.54], atol=1e-6)
+
+
+def test_moves_of_randaugment_at_full_strength():
+    dot = torch.zeros(1, 1, 20, 20)
+    dot[:, :, 10, 10] = 1
+
+    def where(*strengths):
+        moved = augmentations._move(dot, torch.tensor(strengths)[:, None])
+        return divmod(int(moved.flatten().argmax()), 20)
+
+    assert where(0.0, 0.0, 0.0, 1.0, 0.0) == (10, 4)  # what is read is 0.3 of the side further right
+    assert where(0.0, 0.0, 0.0, 0.0, -1.0) == (16, 10)
+    line = torch.zeros(1, 1, 21, 21)
+    line[:, :, 10] = 1
+    turned = augmentations._move(line, torch.tensor([1.0, 0, 0, 0, 0])[:, None])[0, 0]
+    # 7 pixels from the centre, a line that was turned by 30 degrees is 7 tan(30) = 4.04 pixels off it.
+    assert abs(float(turned[:, 17] @ torch.arange(21.0) / turned[:, 17].sum()) - 10) == pytest.approx(
+        4.04, abs=0.3
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_operations": 0}, "n_operations must be at least 1, got 0"),
+        ({"magnitude": 1.5}, "magnitude must be in"),
+    ],
+)
+def test_randaugment_refuses_what_it_cannot_do(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        RandAugment(**parameters)
+
+
+def test_weak_and_strong_views():
+    def add_one(batch):
+        return batch + 1
+
+    def add_progress(batch, progress):
+        return batch + progress
+
+    batch = torch.zeros(2, 1, 3, 3)
+    assert (WeakStrong(None, add_one)(batch) == 1).all()
+    assert (WeakStrong(add_one, None)(batch) == 0).all()
+    assert (WeakStrong(None, add_progress)(batch, progress=0.5) == 0.5).all()

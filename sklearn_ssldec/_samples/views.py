@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_ssldec.augment import Compose, apply
+from sklearn_ssldec.augment import Compose, RandAugment, WeakStrong, apply
 
 
 class View(NamedTuple):
@@ -36,7 +36,17 @@ def steps(augment: Callable[..., Tensor]) -> list[tuple[Callable[..., Tensor], b
     ----------
     augment : callable
         The augmentation, or a `Compose` of several, which may be compositions too.
+
+    Raises
+    ------
+    ValueError
+        If it is one for whole images only, which would not move labels with their voxels.
     """
+    if isinstance(augment, (RandAugment, WeakStrong)):
+        raise ValueError(
+            f"augment must not be a {type(augment).__name__} for a segmenter, which has a weak and a strong "
+            "view by itself; pass a Compose of what moves voxels (RandomAffine) and what does not."
+        )
     if isinstance(augment, Compose):
         return [step for part in augment.augmentations for step in steps(part)]
     return [(augment, getattr(augment, "spatial", False))]

@@ -21,7 +21,7 @@ from sklearn_ssldec._training.distributed import Alone, Processes
 from sklearn_ssldec._training.progress import TRAINING_COST, Silent
 from sklearn_ssldec._training.threads import suitable_threads
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
-from sklearn_ssldec.augment import takes_progress
+from sklearn_ssldec.augment import WeakStrong, apply, takes_progress
 from sklearn_ssldec.clustering import OneHot, kl_divergence
 
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation). The gradient, 2e-4 w, is a
@@ -63,7 +63,8 @@ class SSLDECNet(NeuralNet):
     *args : tuple
         Further positional parameters of skorch's NeuralNet.
     augment : callable, default=None
-        Augmentation of each training batch, from tensor to tensor.
+        Augmentation of each training batch, from tensor to tensor. A `WeakStrong` has two: the weak one is
+        for labels, and for views from which targets are predicted.
     ema_decay : float, default=0.0
         Decay of the exponential moving average of the weights, which predicts. With 0 the weights themselves
         predict.
@@ -110,7 +111,7 @@ class SSLDECNet(NeuralNet):
         self.precision = precision
         self.n_operations = n_operations
         self.progress_ = 0.0
-        self.interrupted_ = False
+        self.interrupted_ = self.learns_labels_ = False
         self.strategy_: Alone | Processes = Alone()
         self.progress_bar_ = Silent()
         self.augment_takes_progress_ = augment is not None and takes_progress(augment)
@@ -130,6 +131,7 @@ class SSLDECNet(NeuralNet):
         A random batch of `labeled_rows`, targets and rows, joins each batch.
         """
         rows = self.make_rows(X, P, index)
+        self.learns_labels_ = isinstance(P, OneHot) and labeled_rows is None
         if labeled_rows is not None:
             rows.labeled_rows, rows.labeled_weight = self.make_rows(X, *labeled_rows), labeled_weight
         self.fit_loop(rows, epochs=1)
@@ -242,7 +244,7 @@ class SSLDECNet(NeuralNet):
     def augmented_assignment(self, X: Tensor) -> Tensor:
         """Return Q of a random augmentation of each sample of `X`, in eval mode."""
         network = self.predicting()
-        return self._forward_batches(X, lambda batch: network(self.augmented(batch)).exp())
+        return self._forward_batches(X, lambda batch: network(self.weakly_augmented(batch)).exp())
 
     def embed(self, X: Tensor) -> Tensor:
         """Return embeddings.
@@ -386,8 +388,28 @@ class SSLDECNet(NeuralNet):
             return self.augment(X, progress=self.progress_)
         return self.augment(X)
 
+    def weakly_augmented(self, X: Tensor) -> Tensor:
+        """Return a batch on the device, augmented as for labels and for views.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            The batch.
+
+        Returns
+        -------
+        Tensor of the shape of `X`, float32
+            The augmented batch.
+        """
+        if not isinstance(self.augment, WeakStrong):
+            return self.augmented(X)
+        X, weak = X.to(self.device, torch.float32), self.augment.weak
+        return X if weak is None else apply(weak, X, self.progress_)
+
     def augmented_batch(self, X: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
         """Return a batch on the device, augmented, and its targets.
+
+        Of two augmentations, the weak one is for labeled rows.
 
         Parameters
         ----------
@@ -401,7 +423,12 @@ class SSLDECNet(NeuralNet):
         tuple of Tensor and Targets
             The augmented batch, and its targets.
         """
-        return self.augmented(X), targets
+        if not isinstance(self.augment, WeakStrong):
+            return self.augmented(X), targets
+        n = 0 if self.learns_labels_ else targets.n_own
+        parts = [self.augmented(X[:n])] if n > 0 else []
+        parts += [self.weakly_augmented(X[n:])] if n < len(X) else []
+        return torch.cat(parts), targets
 
     def train_step_single(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Augment the batch, and compute the loss and its gradients."""
