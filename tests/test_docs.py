@@ -15,7 +15,7 @@ from sklearn.datasets import make_blobs
 
 import sklearn_ssldec
 from sklearn_ssldec import baselines, clustering
-from sklearn_ssldec._estimators.defaults import choose_auto, pretrain_epochs
+from sklearn_ssldec._estimators.defaults import DRAWN_ROW_CYCLE, choose_auto, pretrain_epochs
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
 from sklearn_ssldec._training.net import KERNEL_WEIGHT_DECAY
 from sklearn_ssldec.algorithm import Model, Settings
@@ -156,7 +156,8 @@ def test_the_tables_of_defaults_name_all_parameters():
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
     autos = {name for name, value in estimator.get_params().items() if isinstance(value, str)} - {"device"}
-    parts = set(estimator._parts) - {"net__precision", "net__data_parallel"}  # of the machine
+    of_drawn = {"cycle__targets", "cycle__min_confidence"}  # docs/how_to/images.md has these
+    parts = set(estimator._parts) - {"net__precision", "net__data_parallel"} - of_drawn  # of the machine
     assert autos | parts <= differ.keys() | same.keys()
     known = {*estimator.get_params(), *estimator._parts, "optimizer__weight_decay"}
     assert differ.keys() | same.keys() <= known
@@ -178,6 +179,18 @@ def test_the_tables_of_defaults_tell_the_defaults(autos):
     )
     assert first_value(differ["pretrain_epochs"][1]) == default_of(estimator, points, "pretrain_epochs")
     assert f"{images.pretrain_batches} batches" in differ["pretrain_epochs"][2]
+
+
+def test_the_table_of_drawn_targets_tells_the_defaults():
+    estimator, cpu = sklearn_ssldec.SSLDECClassifier(), torch.device("cpu")
+    rows = rows_of_table((ROOT / "docs" / "how_to" / "images.md").read_text())
+    images = choose_auto(np.zeros((2, 1, 28, 28)), cpu, drawn=True)
+    table = choose_auto(np.zeros((50, 9)), cpu, variances=np.ones(9), drawn=True)
+    for name, cells in rows.items():
+        for cell, auto in zip(cells, (images, table), strict=True):
+            assert first_value(cell) == default_of(estimator, auto, name), name
+    changed = {*DRAWN_ROW_CYCLE, "max_rows", "ema_decay"}
+    assert {name.rpartition("__")[2] for name in rows} == changed
 
 
 def test_the_table_of_defaults_tells_what_guides_the_targets(autos):

@@ -242,7 +242,7 @@ class BaseSSLDEC(BaseEstimator):
     def _task(self, samples: Rows | Scans, labels: EncodedLabels | MapLabels, auto: Auto) -> Task:
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
-        net_params = {**auto.net, **self._of_part("net")}
+        net_params = {**auto.net, **method.net_params, **self._of_part("net")}
         for name in ("scaling", "spacing"):  # of the samples and of the plan, not of the net
             net_params.pop(name, None)
         of_loss = ("mix", "dice_weight", "min_confidence")
@@ -251,6 +251,11 @@ class BaseSSLDEC(BaseEstimator):
         if not isinstance(self.batch_size, str):
             net_params["batch_size"] = self.batch_size
         prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes)
+        settings = make_settings(
+            {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
+        )
+        if isinstance(samples, Rows) and samples.drawn:
+            net_params["target_views"] = settings.target_views
         is_auto = isinstance(self.module, str)
         return Task(
             samples=samples,
@@ -258,9 +263,7 @@ class BaseSSLDEC(BaseEstimator):
             method=method,
             module=auto.module if is_auto else self.module,
             module_params={**(auto.module_kwargs if is_auto else {}), **self._of_part("module")},
-            settings=make_settings(
-                {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
-            ),
+            settings=settings,
             prior=None if prior is None else torch.from_numpy(prior).float(),
             guidance=make_guidance(params.get("class_prior"), params.get("teachers"), auto),
             net_params={

@@ -10,9 +10,10 @@ import torch
 
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
-from sklearn_ssldec._estimators.methods import clustering_head, prior_target
+from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
 from sklearn_ssldec._estimators.rowwise import BaseClassifier
 from sklearn_ssldec._estimators.task import Method
+from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
 
 
@@ -61,8 +62,10 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
         {cycle__label_smoothing}
+        {cycle__targets_rows}
         {cycle__max_rows}
-        {cycle__target_views}
+        {cycle__target_views_rows}
+        {cycle__min_confidence_rows}
         {net__ema_decay}
         {net__precision}
         {net__data_parallel}
@@ -114,8 +117,10 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
         "cycle__label_smoothing",
+        "cycle__targets",
         "cycle__max_rows",
         "cycle__target_views",
+        "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
         "net__data_parallel",
@@ -180,9 +185,31 @@ class SSLDECClassifier(BaseClassifier):
         self.alpha_ = auto.alpha if isinstance(self.alpha, str) else self.alpha
         self.head_spread_ = self._of_part("head").get("spread", auto.head_spread)
 
+    def _is_drawn(self) -> bool:
+        cycle = self._of_part("cycle")
+        if cycle.get("targets", "auto") != "drawn":
+            if "min_confidence" in cycle:
+                raise ValueError(
+                    "cycle__min_confidence has a meaning for cycle__targets='drawn' only, got "
+                    f"{cycle['min_confidence']!r} with 'all'."
+                )
+            return False
+        refused = {
+            "balance": not isinstance(self.balance, str) and self.balance is not None,
+            "teachers": not isinstance(self.teachers, str) and self.teachers is not None,
+            "net__data_parallel": self._of_part("net").get("data_parallel", False),
+        }
+        for name, is_set in refused.items():
+            if is_set:
+                raise ValueError(
+                    f"{name} needs cycle__targets='all', got {name}={self.get_params()[name]!r} with 'drawn'."
+                )
+        return True
+
     def _method(self) -> Method:
+        drawn = partial(drawn_target, n_classes=len(self.classes_))
         return Method(
             head=partial(clustering_head, alpha=self.alpha_, spread=self.head_spread_),
-            target=prior_target,
-            net=SSLDECNet,
+            target=drawn if self._is_drawn() else prior_target,
+            net=DrawnRowNet if self._is_drawn() else SSLDECNet,
         )

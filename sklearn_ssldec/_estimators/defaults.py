@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,14 @@ from sklearn_ssldec._estimators.guidance import Guidance, table_teachers
 from sklearn_ssldec.augment import (
     BoxMix,
     Compose,
+    Cutout,
     GaussianNoise,
+    RandAugment,
     RandomAffine,
     RandomBlur,
     RandomGamma,
     RandomIntensity,
+    WeakStrong,
 )
 from sklearn_ssldec.networks import MLP, ConvNet, LightUNet2D, LightUNet3D, UNet3D
 
@@ -38,6 +41,16 @@ ROW_CYCLE = {
     "max_labeled_epochs": 100,
     "balance": 0.1,
     "min_batches": 8,
+}
+
+# What differs where targets are drawn: iterations of 100 steps, for any number of rows.
+DRAWN_ROW_CYCLE = {
+    "max_iter": 20,
+    "min_batches": 100,
+    "labeled_weight": 1.0,
+    "target_views": 1,
+    "balance": None,
+    "max_labeled_epochs": 0,
 }
 
 
@@ -82,7 +95,9 @@ class Auto:
     guidance: Guidance = field(default_factory=Guidance)
 
 
-def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | None = None) -> Auto:
+def choose_auto(
+    X: np.ndarray, device: torch.device, variances: np.ndarray | None = None, *, drawn: bool = False
+) -> Auto:
     """Return the defaults for samples of this shape.
 
     Parameters
@@ -92,6 +107,50 @@ def choose_auto(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
     device : torch.device
         Where the network will be trained. On a GPU there is time for figure 2's full width.
     variances : ndarray of shape (n_features,), default=None
+        Variance of each feature, if the samples are rows of features.
+    drawn : bool, default=False
+        Whether targets are computed where they are used.
+    """
+    auto = auto_of_all(X, device, variances)
+    return drawn_instead(auto, is_image=variances is None) if drawn else auto
+
+
+def drawn_instead(auto: Auto, is_image: bool) -> Auto:
+    """Return the defaults for targets that are computed where they are used.
+
+    Parameters
+    ----------
+    auto : Auto
+        The defaults for the same samples with targets of all of them.
+    is_image : bool
+        Whether the samples are images.
+    """
+    augment = auto.augment
+    if is_image:
+        augment = WeakStrong(augment, Compose(augment, RandAugment(2, 0.5), Cutout(0.3)))
+    return replace(
+        auto,
+        augment=augment,
+        cycle={
+            **auto.cycle,
+            **DRAWN_ROW_CYCLE,
+            "max_rows": DRAWN_ROW_CYCLE["min_batches"] * auto.net["batch_size"],
+        },
+        net={**auto.net, "ema_decay": 0.99},
+        guidance=Guidance(),
+    )
+
+
+def auto_of_all(X: np.ndarray, device: torch.device, variances: np.ndarray | None) -> Auto:
+    """Return the defaults for samples of this shape, with targets of all of them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features) or (n_samples, n_channels, height, width)
+        Samples.
+    device : torch.device
+        Where the network will be trained.
+    variances : ndarray of shape (n_features,), or None
         Variance of each feature, if the samples are rows of features.
     """
     if variances is not None and len(variances) > FEW_FEATURES:

@@ -50,7 +50,7 @@ pretrain_epochs : int or "auto", default="auto"
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
     "auto" is 20 for tables and 200 for rows of up to 3 features; for images 12, or more if needed
-    for 1500 batches. The paper does not give its number.
+    for 1500 batches; where targets are drawn 20. The paper does not give its number.
 """,
     "max_iter_voxels": """
 max_iter : int or "auto", default="auto"
@@ -80,8 +80,8 @@ balance : float in [0, 1], None or "auto", default="auto"
     An iteration trains on a subset with the same number of samples of each predicted class: the
     size of the smallest class, but at least this share of ``n_samples / n_classes``. The samples of
     smaller classes are repeated. The paper has 0, so a class that is predicted once shrinks the
-    subset to one sample a class. None trains on all samples. "auto" is None for tables, and
-    otherwise 0.1.
+    subset to one sample a class. None trains on all samples. "auto" is None for tables and where
+    targets are drawn, and otherwise 0.1.
 """,
     "balance_voxels": """
 balance : float in [0, 1] or "auto", default="auto"
@@ -96,8 +96,9 @@ augment : "auto", callable or None, default="auto"
     Gaussian noise to rows of features. Its standard deviation falls over `max_iter` from 0.35 to
     0.15 of each feature's (for up to 3 features: of the root of their mean variance). It rotates
     images by up to 15 degrees, scales and shears them by up to 0.15, and shifts them by up to 0.12
-    of their side. The paper has ``RandomTranslation(1)``. None turns it off. See
-    :mod:`sklearn_ssldec.augment`.
+    of their side. Where targets are drawn, this is the weak view of images, and the strong one adds
+    ``RandAugment(2, 0.5)`` and ``Cutout(0.3)``. The paper has ``RandomTranslation(1)``. None turns
+    it off. See :mod:`sklearn_ssldec.augment`.
 """,
     "augment_voxels": """
 augment : "auto", callable or None, default="auto"
@@ -135,7 +136,8 @@ lr : float, tuple of two floats or "auto", default="auto"
 """,
     "batch_size_rows": """
 batch_size : int or "auto", default="auto"
-    Samples a batch. "auto" is the paper's 128, for images 32.
+    Samples a batch. "auto" is the paper's 128, for images 32. Where targets are drawn, a quarter as
+    many labeled samples join.
 """,
     "batch_size_voxels": """
 batch_size : int or "auto", default="auto"
@@ -145,7 +147,8 @@ batch_size : int or "auto", default="auto"
     "min_batches_rows": """
 min_batches : int or "auto", default="auto"
     Least number of batches an iteration; if the subset gives fewer, more subsets are drawn. "auto"
-    is 10 for tables, and otherwise 8. The paper has 1: a single epoch on a single subset.
+    is 10 for tables, 100 where targets are drawn, and otherwise 8. The paper has 1: a single epoch
+    on a single subset.
 """,
     "min_batches_voxels": """
 min_batches : int, default=64
@@ -245,12 +248,14 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 """,
     "cycle__max_labeled_epochs": """
 - ``cycle__max_labeled_epochs`` (int): epochs an iteration after which training towards
-  `labeled_threshold` stops. Default: 100, for volumes 1, for tables 0.
+  `labeled_threshold` stops. Default: 100, for volumes 1, for tables and where the targets of
+  images are drawn 0.
 """,
     "cycle__labeled_weight": """
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
-  with their computed targets only. Default: 1, for tables 3, for images 0, for drawn targets 2.
+  with their computed targets only. Default: 1, for tables 3, for images 0; where targets are drawn
+  1, of segmenters 2.
 """,
     "cycle__targets": """
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
@@ -260,6 +265,14 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
   term. Default: "auto", which is "drawn" for images (two dimensions), and "all" for volumes and with
   ``net__data_parallel`` or ``cycle__target_views``.
 """,
+    "cycle__targets_rows": """
+- ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
+  all samples before each iteration. "drawn": those of the unlabeled samples of a batch when it is
+  drawn, by the averaged network, from weak views (``cycle__target_views``); they are learned from
+  strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes 100 batches, for
+  any number of samples; there is no balanced subset, and there are no teachers. Default: "auto",
+  which is "all".
+""",
     "cycle__label_smoothing": """
 - ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly
   over all classes. The paper has 0. Default: 0, for tables 0.1.
@@ -267,11 +280,17 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
     "cycle__max_rows": """
 - ``cycle__max_rows`` (int or None): largest number of samples that an iteration trains on, drawn at
   random each time, so that its time does not grow with the samples. The paper has no limit, None.
-  Default: None, for tables 12,800.
+  Default: None, for tables 12,800, where targets are drawn 100 batches.
 """,
     "cycle__target_views": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
   averaged with Q before targets are computed. The paper has 0. Default: 4 for images, 0 otherwise.
+""",
+    "cycle__target_views_rows": """
+- ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
+  averaged with Q before targets are computed. The paper has 0. Where targets are drawn, the views
+  alone are averaged, and with 0 the sample itself is predicted. Default: 4 for images, 1 where
+  targets are drawn, 0 otherwise.
 """,
     "cycle__target_views_0": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
@@ -289,6 +308,10 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest target is smaller take
   no part in the loss, where targets are drawn. Default: 0.
 """,
+    "cycle__min_confidence_rows": """
+- ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
+  take no part in the loss, where targets are drawn. Default: 0.
+""",
     "cycle__transduction": """
 - ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.
   Without, its time and memory do not grow with the number of volumes where targets are drawn.
@@ -302,8 +325,8 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 """,
     "net__ema_decay": """
 - ``net__ema_decay`` (float in [0, 1)): decay a step of the moving average of the weights, which
-  predicts. 0, the paper's, predicts with the weights themselves. Default: 0 for rows of features,
-  0.99 otherwise.
+  predicts. 0, the paper's, predicts with the weights themselves. Default: 0 for rows of features
+  unless targets are drawn, 0.99 otherwise.
 """,
     "net__precision": """
 - ``net__precision`` ("float32" or "bf16"): number format of convolutions and matrix products.

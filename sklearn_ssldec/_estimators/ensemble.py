@@ -18,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_ssldec._estimators.guidance import GuidedTarget, Taught, teach
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
+from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.callbacks import copied
 from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
@@ -210,7 +211,7 @@ def train_network(task: Task, seed: int, path: Path | None = None, taught: Taugh
         def report(outcome: Outcome) -> None:
             if checkpoint is not None:
                 checkpoint.save(outcome)
-            tell(net, 0 if task.samples.drawn else len(samples), outcome, settings)
+            tell(net, expected_rows(task, len(samples)), outcome, settings)
 
         earlier = None if checkpoint is None else checkpoint.restore()
         algorithm = (
@@ -296,11 +297,11 @@ def make_drawn(
     Parameters
     ----------
     task : Task
-        What it is for; of label maps.
-    net : DrawnNet
+        What it is for.
+    net : DrawnNet or DrawnRowNet
         The net.
-    samples : Volumes
-        The voxels.
+    samples : Volumes or Tensor of shape (n_samples, ...)
+        The voxels, or the rows.
     settings : Settings
         The numbers of Algorithm 1.
     report : callable
@@ -309,8 +310,15 @@ def make_drawn(
         What `report` was called with, to go on from there.
     """
     labels: Any = task.labels
-    source = LabeledVolumes(samples, labels.maps, labels.ignored, seed=net.generator.initial_seed())
-    predict_all = partial(net.predict_codes, samples) if task.transduction else None
+    source: LabeledRows | LabeledVolumes
+    predict_all: Callable[[], torch.Tensor] | None
+    if isinstance(task.samples, Rows):
+        codes = torch.from_numpy(labels.codes).to(task.device, torch.int64)
+        source = LabeledRows(samples, codes, task.n_classes, settings.label_smoothing, settings.max_rows)
+        predict_all = partial(net.soft_assignment, samples)
+    else:
+        source = LabeledVolumes(samples, labels.maps, labels.ignored, seed=net.generator.initial_seed())
+        predict_all = partial(net.predict_codes, samples) if task.transduction else None
     return DrawnSSLDEC(
         net, source, task.n_classes, settings, predict_all=predict_all, report=report, outcome=outcome
     )
@@ -333,6 +341,23 @@ def expected_work(net: SSLDECNet, n_samples: int, task: Task, settings: Settings
     of_epoch = net.epoch_size(len(task.labels.known))
     n_predicted = 0 if task.samples.drawn and not task.transduction else n_samples
     return TRAINING_COST * settings.pretrain_epochs * of_epoch + n_predicted
+
+
+def expected_rows(task: Task, n_samples: int) -> int:
+    """Return how many samples an iteration trains on, and where not drawn predicts, for the progress bar.
+
+    Parameters
+    ----------
+    task : Task
+        What a net is trained for.
+    n_samples : int
+        Number of samples.
+    """
+    if not task.samples.drawn:
+        return n_samples
+    if task.samples.voxelwise:
+        return 0  # a net of patches knows by itself
+    return 2 * min(n_samples, task.settings.max_rows or n_samples)  # labeled ones join
 
 
 def tell(net: SSLDECNet, n_samples: int, outcome: Outcome, settings: Settings) -> None:

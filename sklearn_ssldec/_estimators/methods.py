@@ -49,7 +49,7 @@ def prior_target(prior: Tensor | None, *, frequency: str = "soft") -> Callable[[
 
 
 def drawn_target(
-    prior: Tensor | None, *, n_classes: int, labeled_prior: bool, frequency: str = "soft"
+    prior: Tensor | None, *, n_classes: int, labeled_prior: bool = False, frequency: str = "soft"
 ) -> RunningTarget:
     """Return a new `RunningTarget`, SSLDEC's target where only some samples are seen at a time.
 

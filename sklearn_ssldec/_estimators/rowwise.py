@@ -62,7 +62,8 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         self.classes_ = labels.classes
         warn_if_all_labeled(labels, self.unlabeled_label)
         y_call = [labels.codes, labels.classes.tolist()]
-        settings, outcomes = self._fit_networks(Rows(X), labels, self._auto(X), X=X, y=y_call)
+        samples = Rows(X, drawn=self._is_drawn())
+        settings, outcomes = self._fit_networks(samples, labels, self._auto(X), X=X, y=y_call)
         self._n_features_out = sum(net.module_.head.n_features for net in self.nets_)
         self.label_distributions_ = mean_probabilities([outcome.Q.numpy() for outcome in outcomes], axis=1)
         predicted = np.where(labels.labeled, labels.codes, self.label_distributions_.argmax(axis=1))
@@ -84,7 +85,11 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
             moments = feature_moments(X)
             warn_of_scales(X, moments, getattr(self, "feature_names_in_", None))
             variances = moments.variance
-        return choose_auto(X, resolve_device(self.device), variances)
+        return choose_auto(X, resolve_device(self.device), variances, drawn=self._is_drawn())
+
+    def _is_drawn(self) -> bool:
+        """Return whether targets are computed where they are used, rather than those of all rows at once."""
+        return False
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities, averaged over the networks.

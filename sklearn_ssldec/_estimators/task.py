@@ -34,6 +34,8 @@ class Method:
         Settings of Algorithm 1 that the method fixes.
     defaults : dict
         Settings of Algorithm 1 that the user may override.
+    net_params : dict
+        Parameters of the net that the user may override.
     """
 
     head: Callable[[int, int], nn.Module]
@@ -41,6 +43,7 @@ class Method:
     net: type[SSLDECNet]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    net_params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

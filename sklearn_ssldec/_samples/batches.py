@@ -33,6 +33,8 @@ class SoftTargetRows(Dataset):
         Rows of which a random batch joins each batch.
     labeled_weight : float
         Weight in the loss of those that join, where those that they join have weight 1.
+    n_joining : int or None
+        Largest number of labeled rows that join a batch; None is the batch size.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class SoftTargetRows(Dataset):
         self._sources = self.index.to(X.device)  # samples that do not fit a GPU lie on the host
         self.labeled_rows: SoftTargetRows | None = None
         self.labeled_weight = 1.0
+        self.n_joining: int | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -111,7 +114,7 @@ class TensorSlices:
         n_batches, n_rows, labeled_rows = len(self), len(self.dataset), self.dataset.labeled_rows
         rows = self.dataset.ordered(self._shuffled(n_rows))
         if labeled_rows is not None:
-            n_joining = min(self.batch_size, len(labeled_rows))
+            n_joining = min(self.dataset.n_joining or self.batch_size, len(labeled_rows))
             drawn = torch.empty(n_batches, n_joining, dtype=torch.int64)
             for row in drawn:  # filled, not listed: each slice would keep its whole permutation
                 row.copy_(self._shuffled(len(labeled_rows))[:n_joining])

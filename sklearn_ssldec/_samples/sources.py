@@ -27,10 +27,12 @@ class Rows:
     ----------
     X : ndarray of shape (n_samples, ...) or CSR, float32
         Samples as the network takes them.
+    drawn : bool
+        Whether targets are computed where they are used.
     """
 
     X: np.ndarray
-    drawn: ClassVar[bool] = False
+    drawn: bool = False
     voxelwise: ClassVar[bool] = False
 
     def place(self, device: torch.device) -> tuple[Tensor | SparseRows, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec.algorithm import SSLDEC, Epoch, Outcome, Settings
+from sklearn_ssldec.clustering import hard_assignment
 
 
 class DrawingModel(Protocol):
@@ -81,7 +82,7 @@ class DrawnSSLDEC(SSLDEC):
     settings : Settings
         The numbers. `balance` and `target_views` have no meaning here.
     predict_all : callable, default=None
-        Returns the predicted class of all samples, where `supervised` and `predicted` are wanted.
+        Returns Q of all samples, or their predicted class, where `supervised` and `predicted` are wanted.
     report : callable, default=None
         Called with the outcome so far, after pre-training and each iteration.
     outcome : Outcome, default=None
@@ -111,10 +112,14 @@ class DrawnSSLDEC(SSLDEC):
         Returns
         -------
         Outcome
-            As of `SSLDEC.run`, but Q is empty, and `predicted` has classes if there is a `predict_all`.
+            As of `SSLDEC.run`, but Q is empty unless `predict_all` returns it, and `predicted` has classes if
+            there is a `predict_all`.
         """
         outcome = super().run()
-        outcome.predicted = self.classes_of_all()
+        if self.predict_all is not None:
+            found = self.predict_all()
+            outcome.Q = found if found.ndim == 2 else outcome.Q
+            outcome.predicted = _classes(found)
         return outcome
 
     def start(self) -> None:
@@ -168,7 +173,7 @@ class DrawnSSLDEC(SSLDEC):
 
     def classes_of_all(self) -> Tensor:
         """Return the predicted class of all samples, or nothing."""
-        return torch.empty(0, dtype=torch.int16) if self.predict_all is None else self.predict_all()
+        return torch.empty(0, dtype=torch.int16) if self.predict_all is None else _classes(self.predict_all())
 
     def record_supervised(self, loss: float, n_epochs: int) -> None:
         """Record the state after pre-training, as iteration 0."""
@@ -188,3 +193,8 @@ class DrawnSSLDEC(SSLDEC):
         if not self.outcome.history:
             _, self.predicted = self.M.probe(self.X, self.n_classes)
             self.record_supervised(loss=float("nan"), n_epochs=0)
+
+
+def _classes(found: Tensor) -> Tensor:
+    """Return the classes that were found, or that Q has."""
+    return hard_assignment(found) if found.ndim == 2 else found

@@ -19,6 +19,7 @@ from sklearn_ssldec._samples.drawn_patches import (
     two_views,
 )
 from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import BoxMix, apply
@@ -29,7 +30,7 @@ from sklearn_ssldec.networks._convolutional import crop
 N_PROBES = 16
 
 
-class DrawnNet(VoxelNet):
+class DrawnNet(Drawing, VoxelNet):
     """A net that draws patches, and predicts the unlabeled ones with its average for their targets.
 
     Each batch has as many labeled as unlabeled patches. The averaged network sees a weak view of the
@@ -67,7 +68,6 @@ class DrawnNet(VoxelNet):
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
         self.labeled_weight_ = 1.0
-        self.target_: Callable[[Tensor], Tensor] | None = None
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
 
@@ -218,21 +218,15 @@ class DrawnNet(VoxelNet):
 
     def _with_targets(self, X: Tensor, p: Tensor, weight: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Put targets and weights of the first `n` patches in."""
-        target, network = self.target_, self.predicting()
-        assert target is not None  # set by train_drawn
-        was_training = network.training
-        with torch.no_grad(), self.autocast():
-            q = network.eval()(X[:n]).exp().float()
-        network.train(was_training)
+        q = self.taught(X[:n])
         takes_part = weight[:n] > 0
         rows = q.movedim(1, -1)[takes_part]
-        if isinstance(target, RunningTarget):
+        if isinstance(self.target_, RunningTarget):
             # Of patches that were drawn as the unlabeled ones are.
             first = n + count_balanced(self.balance, len(p) - n)
-            target.see_labels(p[first:].movedim(1, -1)[weight[first:] > 0])
+            self.target_.see_labels(p[first:].movedim(1, -1)[weight[first:] > 0])
         targets = torch.zeros_like(q).movedim(1, -1)
-        if len(rows) > 0:
-            targets[takes_part] = target(rows)
+        targets[takes_part] = self.targets_of(rows)
         p = torch.cat([targets.movedim(-1, 1), p[n:]])
         confident = p[:n].amax(1) >= self.min_confidence
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])

@@ -1,0 +1,256 @@
+"""Classification with targets that are computed where batches are drawn."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+
+from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
+from sklearn_ssldec._samples.drawn_rows import LabeledRows
+from sklearn_ssldec._training.drawn_rows import DrawnRowNet
+from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
+from sklearn_ssldec.clustering import target_distribution
+from sklearn_ssldec.datasets import mask_labels
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
+from sklearn_ssldec.networks.softmax import SoftmaxHead
+
+QUICK = {
+    "device": "cpu",
+    "random_state": 0,
+    "pretrain_epochs": 20,
+    "max_iter": 2,
+    "min_batches": 20,
+    "module__width": 0.05,
+}
+DRAWN = {**QUICK, "cycle__targets": "drawn"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Three digits, 180 images of 8x8, 15 labels: images, y with -1, true labels."""
+    images, target = load_digits(n_class=3, return_X_y=True)
+    images, target = images[:180].reshape(-1, 8, 8), target[:180]
+    return images, mask_labels(target, 5, random_state=0), target
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    images, y, _ = digits
+    return SSLDECClassifier(**DRAWN).fit(images, y)
+
+
+def test_learns_from_a_few_labels(digits, fitted):
+    images, y, truth = digits
+    assert isinstance(fitted.nets_[0], DrawnRowNet)
+    assert fitted.score(images, truth) > 0.9
+    assert_array_equal(fitted.transduction_[y >= 0], y[y >= 0])
+    assert_array_equal(fitted.label_distributions_, fitted.predict_proba(images))
+    assert fitted.supervised_transduction_.shape == (180,)
+    assert [record["iteration"] for record in fitted.history_] == [0, 1, 2]
+    assert 0 <= fitted.history_[-1]["share_changed"] < 0.5
+
+
+def test_the_supervised_start_is_that_of_targets_of_all(digits, fitted):
+    """Pre-training is the same, so both start from the same network where the augmentation is the same."""
+    images, y, _ = digits
+    for augment in (RandomTranslation(1), None):
+        start, drawn = (
+            SSLDECClassifier(**{**kwargs, "max_iter": 0}, augment=augment).fit(images, y)
+            for kwargs in (QUICK, DRAWN)
+        )
+        assert_array_equal(start.predict_proba(images), drawn.predict_proba(images))
+        assert_array_equal(drawn.supervised_transduction_, drawn.predict(images))
+
+
+def test_same_seed_same_result(digits, fitted):
+    images, y, _ = digits
+    again = SSLDECClassifier(**DRAWN).fit(images, y)
+    assert_array_equal(again.predict_proba(images), fitted.predict_proba(images))
+
+
+def test_all_targets_at_once_is_the_default(digits):
+    images, y, _ = digits
+    auto, every = (
+        SSLDECClassifier(**{**QUICK, "max_iter": 1}, **kwargs).fit(images, y)
+        for kwargs in ({}, {"cycle__targets": "all"})
+    )
+    assert_array_equal(auto.predict_proba(images), every.predict_proba(images))
+    assert not isinstance(auto.nets_[0], DrawnRowNet)
+
+
+def test_an_interrupted_fit_goes_on(digits, tmp_path):
+    images, y, _ = digits
+
+    class KilledError(Exception):
+        pass
+
+    class Bomb(GaussianNoise):
+        n_left = 10**9
+
+        def __call__(self, batch, progress=0.0):
+            Bomb.n_left -= 1
+            if Bomb.n_left == 0:
+                raise KilledError
+            return super().__call__(batch)
+
+    whole = SSLDECClassifier(**DRAWN, augment=Bomb(0.1)).fit(images, y)
+    kwargs = {**DRAWN, "augment": Bomb(0.1), "checkpoint_dir": tmp_path / "fit"}
+    # 20 batches of pre-training; an iteration has 24 batches, each with a view and a batch.
+    Bomb.n_left = 20 + 2 * 24 + 5
+    with pytest.raises(KilledError):
+        SSLDECClassifier(**kwargs).fit(images, y)
+    Bomb.n_left = 10**9
+    resumed = SSLDECClassifier(**kwargs).fit(images, y)
+    assert_array_equal(resumed.predict_proba(images), whole.predict_proba(images))
+
+
+def test_rows_of_features_and_shares_of_classes(moons):
+    X, y, truth = moons
+    quick = {**DRAWN, "pretrain_epochs": 200, "max_iter": 5}
+    del quick["module__width"]
+    clf = SSLDECClassifier(**quick).fit(X, y)
+    assert clf.score(X, truth) > 0.8
+    skewed = SSLDECClassifier(**quick, class_prior=[0.95, 0.05]).fit(X, y)
+    assert np.mean(skewed.predict(X) == 0) > np.mean(clf.predict(X) == 0) + 0.03
+
+
+def test_saved_and_loaded(digits, fitted, tmp_path):
+    images, _, _ = digits
+    persistence.save(fitted, tmp_path / "clf.ssldec")
+    loaded = persistence.load(tmp_path / "clf.ssldec")
+    assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
+    assert repr(loaded.nets_[0].augment) == repr(fitted.nets_[0].augment)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"cycle__targets": "drawn", "balance": 0.1}, "balance needs cycle__targets='all', got balance=0.1"),
+        ({"cycle__targets": "drawn", "teachers": []}, "teachers needs cycle__targets='all'"),
+        (
+            {"cycle__targets": "drawn", "net__data_parallel": True},
+            "net__data_parallel needs cycle__targets='all'",
+        ),
+        (
+            {"cycle__min_confidence": 0.5},
+            "cycle__min_confidence has a meaning for cycle__targets='drawn' only",
+        ),
+        ({"cycle__targets": "some"}, "cycle__targets"),
+    ],
+)
+def test_what_does_not_go_together(digits, kwargs, message):
+    images, y, _ = digits
+    with pytest.raises(ValueError, match=message):
+        SSLDECClassifier(**QUICK, **kwargs).fit(images, y)
+
+
+@pytest.mark.parametrize("augment", [RandAugment(), WeakStrong(None, None)], ids=repr)
+def test_a_segmenter_refuses_what_would_not_move_labels(augment):
+    maps = np.zeros((2, 16, 16), dtype=int)
+    maps[:, 4:12, 4:12] = 1
+    with pytest.raises(ValueError, match=f"augment must not be a {type(augment).__name__} for a segmenter"):
+        SSLDECSegmenter(augment=augment, pretrain_epochs=1, max_iter=0).fit(maps + 0.0, [maps[0], None])
+
+
+# Parts ------------------------------------------------------------------------------------------------------
+
+
+def drawn_net(**kwargs):
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(torch.nn.Linear(1, 3), SoftmaxHead(3, 2))
+    return DrawnRowNet(
+        network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, batch_size=4, **kwargs
+    ).initialize()
+
+
+def rows(n=10, n_labeled=4, **kwargs):
+    codes = torch.tensor([i % 2 if i < n_labeled else -1 for i in range(n)])
+    return LabeledRows(torch.arange(float(n))[:, None], codes, 2, **kwargs)
+
+
+def test_unlabeled_rows_are_drawn_without_replacement():
+    some, every = rows(max_rows=5), rows()
+    generator = torch.Generator().manual_seed(0)
+    drawn = some.draw_unlabeled(generator)
+    assert len(set(drawn.tolist())) == 5
+    assert set(drawn.tolist()) <= set(range(4, 10))
+    assert sorted(every.draw_unlabeled(generator).tolist()) == list(range(4, 10))
+    assert some.draw_unlabeled(generator).tolist() != some.draw_unlabeled(generator).tolist()
+    assert len(rows(5000).probes()) <= 1000
+    assert rows(3, 3).probes().tolist() == []
+
+
+def test_targets_come_from_the_weak_view_and_are_learned_from_the_strong_one():
+    seen, weak, strong = [], [], []
+
+    def target(q):
+        seen.append(q)
+        return q
+
+    def add(views, value):
+        return lambda batch: views.append(len(batch)) or batch + value
+
+    net = drawn_net(augment=WeakStrong(add(weak, 100), add(strong, 200)), ema_decay=0.9, target_views=3)
+    X = rows()
+    net.train_labeled(X, 2)
+    assert (weak, strong) == ([4], [])
+    weak.clear()
+    net.train_drawn(X, 2, target, 1.0)
+    # Two batches, of 4 and 2 unlabeled rows; three views of each, and one labeled row joins.
+    assert strong == [4, 2]
+    assert weak == [12, 1, 6, 1]
+    views = torch.cat([torch.full((1, 1), 100.0 + i) for i in range(4, 10)])
+    assert_allclose(seen[0].sum(1), np.ones(4), rtol=1e-5)
+    first = net.predicting()(views).exp()
+    assert seen[0].shape == (4, 2)
+    assert first.shape == (6, 2)
+
+
+def test_the_teacher_is_the_average_and_sees_rows_themselves_without_views():
+    net = drawn_net(ema_decay=0.9, target_views=0, augment=lambda batch: batch * 0)
+    X = rows()
+    net.train_labeled(X, 2)
+    with torch.no_grad():
+        for weight in net.module_.parameters():
+            weight.add_(1.0)
+    expected = net.averaged_(X.samples).exp()
+    assert_allclose(net.mean_view(X.samples), expected, rtol=1e-5)
+    assert not torch.allclose(net.module_(X.samples).exp(), expected, atol=1e-3)
+
+
+def test_unsure_rows_take_no_part():
+    """With a threshold that no row reaches, only labeled rows are learned from."""
+    losses = []
+    for target in (lambda q: q, lambda q: torch.eye(2)[torch.zeros(len(q), dtype=torch.int64)]):
+        net = drawn_net(min_confidence=0.999999)
+        losses.append(net.train_drawn(rows(), 2, target, 1.0).loss)
+    assert losses[0] == losses[1]
+    sure = drawn_net(min_confidence=0.0)
+    assert sure.train_drawn(rows(), 2, target, 1.0).loss != losses[0]
+
+
+def test_equation_2_has_the_frequencies_of_earlier_batches(digits):
+    images, y, _ = digits
+    seen = []
+
+    class Recorded(SSLDECClassifier):
+        def _method(self):
+            method = super()._method()
+
+            def target(prior):
+                running = method.target(prior)
+
+                def recorded(q):
+                    p = running(q)
+                    seen.append((q, p, running.frequencies.clone()))
+                    return p
+
+                return recorded
+
+            return type(method)(method.head, target, method.net)
+
+    Recorded(**{**DRAWN, "max_iter": 1}).fit(images, y)
+    q, p, frequencies = seen[-1]
+    assert_allclose(p, target_distribution(q, frequencies=frequencies), rtol=1e-5)
+    assert not torch.allclose(p, target_distribution(q), atol=1e-4)
