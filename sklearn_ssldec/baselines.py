@@ -1,4 +1,4 @@
-"""The methods that the paper compares with, on the same networks and in the same training loop.
+"""Other methods on the same networks and in the same training loop: the paper's baselines, and later ones.
 
 Each has a dense layer with softmax instead of the clustering layer, and other targets. A baseline is a
 `Method` and a class whose signature lists the parameters of the method.
@@ -16,10 +16,13 @@ import torch
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import (
+    FIXMATCH,
+    MEAN_TEACHER,
     PI_MODEL,
     PSEUDO_LABELING,
     SUPERVISED,
     TEMPORAL_ENSEMBLING,
+    UDA,
     hard_target,
     softmax_head,
 )
@@ -478,6 +481,396 @@ class TemporalEnsemblingClassifier(BaseClassifier):
 
     def _method(self) -> Method:
         return TEMPORAL_ENSEMBLING
+
+
+@documented
+class FixMatchClassifier(BaseClassifier):
+    r"""FixMatch (Sohn et al., 2020): confident predictions of a weak view are the labels of a strong one.
+
+    Each batch has labeled and unlabeled samples. The averaged network predicts a weak view of each unlabeled
+    one; where its largest probability is at least ``cycle__min_confidence``, the network learns the predicted
+    class from a strong view [1]_. In the original, the network itself predicts: ``net__ema_decay=0``.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {cycle__labeled_weight_drawn}
+        {cycle__label_smoothing}
+        {cycle__max_rows}
+        {cycle__target_views_drawn}
+        {cycle__min_confidence_fixmatch}
+        {net__ema_decay_drawn}
+        {net__precision}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
+
+    References
+    ----------
+    .. [1] K. Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
+       NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn_ssldec.baselines import FixMatchClassifier
+    >>> from sklearn_ssldec.datasets import mask_labels
+    >>> X, truth = make_blobs(200, centers=3, random_state=0)
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = FixMatchClassifier(max_iter=5, random_state=0).fit(X, y)
+    >>> bool(clf.score(X, truth) > 0.8)
+    True
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "cycle__labeled_weight",
+        "cycle__label_smoothing",
+        "cycle__max_rows",
+        "cycle__target_views",
+        "cycle__min_confidence",
+        "net__ema_decay",
+        "net__precision",
+    )
+
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int | str = "auto",
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _is_drawn(self) -> bool:
+        return True
+
+    def _method(self) -> Method:
+        return FIXMATCH
+
+
+@documented
+class UDAClassifier(BaseClassifier):
+    r"""Unsupervised data augmentation, UDA (Xie et al., 2020): a weak and a strong view should agree.
+
+    This is :class:`FixMatchClassifier` with soft targets: the probabilities that the averaged network gives
+    to a weak view, sharpened by a temperature of 0.4 [1]_. The original's training signal annealing is left
+    out.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {cycle__labeled_weight_drawn}
+        {cycle__label_smoothing}
+        {cycle__max_rows}
+        {cycle__target_views_drawn}
+        {cycle__min_confidence_uda}
+        {net__ema_decay_drawn}
+        {net__precision}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
+
+    References
+    ----------
+    .. [1] Q. Xie, Z. Dai, E. Hovy, M.-T. Luong, Q. V. Le, "Unsupervised Data Augmentation for Consistency
+       Training", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn_ssldec.baselines import UDAClassifier
+    >>> from sklearn_ssldec.datasets import mask_labels
+    >>> X, truth = make_blobs(200, centers=3, random_state=0)
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = UDAClassifier(max_iter=5, random_state=0).fit(X, y)
+    >>> bool(clf.score(X, truth) > 0.8)
+    True
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "cycle__labeled_weight",
+        "cycle__label_smoothing",
+        "cycle__max_rows",
+        "cycle__target_views",
+        "cycle__min_confidence",
+        "net__ema_decay",
+        "net__precision",
+    )
+
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int | str = "auto",
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _is_drawn(self) -> bool:
+        return True
+
+    def _method(self) -> Method:
+        return UDA
+
+
+@documented
+class MeanTeacherClassifier(BaseClassifier):
+    r"""Mean teacher (Tarvainen and Valpola, 2017): predictions should agree with those of averaged weights.
+
+    The loss is the cross-entropy of the labeled samples that join each batch, plus the mean squared
+    difference between the network's prediction of an unlabeled sample and the averaged network's of another
+    view [1]_. The weight of the latter rises to 100 like ``exp(-5 (1 - progress)^2)`` over `max_iter`, as for
+    :class:`PiModelClassifier`.
+
+    Parameters
+    ----------
+    {module_rows}
+    {n_estimators}
+    {pretrain_epochs_rows}
+    {max_iter_rows}
+    {tol}
+    {augment_rows}
+    {optimizer}
+    {pretrain_lr_rows}
+    {lr_rows}
+    {batch_size_rows}
+    {min_batches_rows}
+    {input_shape}
+    {unlabeled_label_rows}
+    {device}
+    {checkpoint_dir}
+    {callbacks}
+    {n_jobs}
+    {random_state}
+    {verbose}
+    {free_parts}
+
+        {cycle__n_iter_no_change}
+        {cycle__label_smoothing}
+        {cycle__max_rows}
+        {cycle__target_views_drawn}
+        {net__ema_decay_drawn}
+        {net__precision}
+
+    Attributes
+    ----------
+    {classes_}
+    {transduction_rows}
+    {fitted}
+    {inputs_rows}
+
+    See Also
+    --------
+    sklearn_ssldec.SSLDECClassifier : The paper's method.
+
+    References
+    ----------
+    .. [1] A. Tarvainen, H. Valpola, "Mean teachers are better role models: Weight-averaged consistency
+       targets improve semi-supervised deep learning results", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn_ssldec.baselines import MeanTeacherClassifier
+    >>> from sklearn_ssldec.datasets import mask_labels
+    >>> X, truth = make_blobs(200, centers=3, random_state=0)
+    >>> y = mask_labels(truth, 5, random_state=0)
+    >>> clf = MeanTeacherClassifier(max_iter=5, random_state=0).fit(X, y)
+    >>> bool(clf.score(X, truth) > 0.8)
+    True
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = (
+        "cycle__n_iter_no_change",
+        "cycle__label_smoothing",
+        "cycle__max_rows",
+        "cycle__target_views",
+        "net__ema_decay",
+        "net__precision",
+    )
+
+    def __init__(
+        self,
+        module: Any = "auto",
+        *,
+        n_estimators: int = 1,
+        pretrain_epochs: int | str = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-3,
+        augment: Any = "auto",
+        optimizer: Any = torch.optim.Adam,
+        pretrain_lr: float | tuple[float, float] | str = "auto",
+        lr: float | tuple[float, float] | str = "auto",
+        batch_size: int | str = "auto",
+        min_batches: int | str = "auto",
+        input_shape: tuple[int, ...] | None = None,
+        unlabeled_label: int | str | None = -1,
+        device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        callbacks: Any = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.module = module
+        self.n_estimators = n_estimators
+        self.pretrain_epochs = pretrain_epochs
+        self.max_iter = max_iter
+        self.tol = tol
+        self.augment = augment
+        self.optimizer = optimizer
+        self.pretrain_lr = pretrain_lr
+        self.lr = lr
+        self.batch_size = batch_size
+        self.min_batches = min_batches
+        self.input_shape = input_shape
+        self.unlabeled_label = unlabeled_label
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self._kwargs = self._checked(kwargs)
+
+    def _is_drawn(self) -> bool:
+        return True
+
+    def _method(self) -> Method:
+        return MEAN_TEACHER
 
 
 @documented

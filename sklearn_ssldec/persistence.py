@@ -39,6 +39,9 @@ ESTIMATORS: dict[str, type[BaseSSLDEC]] = {
         baselines.PseudoLabelClassifier,
         baselines.PiModelClassifier,
         baselines.TemporalEnsemblingClassifier,
+        baselines.FixMatchClassifier,
+        baselines.UDAClassifier,
+        baselines.MeanTeacherClassifier,
         SSLDECSegmenter,
         baselines.PseudoLabelSegmenter,
     )

@@ -4,20 +4,30 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from sklearn_ssldec._estimators.methods import RunningAverage, hard_labels
+from sklearn_ssldec._estimators.methods import RunningAverage, hard_labels, sharpened
 from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._training.consistency import ConsistencyNet, PiNet
+from sklearn_ssldec._training.consistency import ConsistencyNet, MeanTeacherNet, PiNet
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.baselines import (
+    FixMatchClassifier,
+    MeanTeacherClassifier,
     PiModelClassifier,
     PseudoLabelClassifier,
     SupervisedClassifier,
     TemporalEnsemblingClassifier,
+    UDAClassifier,
 )
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork
 from sklearn_ssldec.networks.softmax import SoftmaxHead
 
-BASELINES = [SupervisedClassifier, PseudoLabelClassifier, PiModelClassifier, TemporalEnsemblingClassifier]
+DRAWN = [FixMatchClassifier, UDAClassifier, MeanTeacherClassifier]
+BASELINES = [
+    SupervisedClassifier,
+    PseudoLabelClassifier,
+    PiModelClassifier,
+    TemporalEnsemblingClassifier,
+    *DRAWN,
+]
 QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}
 
 
@@ -25,13 +35,14 @@ QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16)}
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_learns_the_half_moons_as_far_as_it_can(baseline, moons):
     X, y, truth = moons
-    clf = baseline(**QUICK).fit(X, y)
+    quick = {**QUICK, "max_iter": 10, "min_batches": 8} if baseline in DRAWN else QUICK
+    clf = baseline(**quick).fit(X, y)
     assert np.mean(clf.predict(X) == truth) > 0.8
     assert_allclose(clf.predict_proba(X).sum(1), 1, rtol=1e-5)
     assert isinstance(clf.nets_[0].module_.head, SoftmaxHead)
     assert not hasattr(clf, "cluster_centers_")
     assert clone(clf).get_params() == clf.get_params()
-    assert_array_equal(baseline(**QUICK).fit(X, y).predict_proba(X), clf.predict_proba(X))
+    assert_array_equal(baseline(**quick).fit(X, y).predict_proba(X), clf.predict_proba(X))
 
 
 def test_supervised_classifier_does_not_look_at_unlabeled_samples(moons):
@@ -52,6 +63,9 @@ def test_supervised_classifier_does_not_look_at_unlabeled_samples(moons):
         (PiModelClassifier, {"balance": 0.0}),
         (TemporalEnsemblingClassifier, {"cycle__labeled_weight": 2.0}),
         (TemporalEnsemblingClassifier, {"cycle__target_views": 4}),
+        (FixMatchClassifier, {"balance": 0.0}),
+        (UDAClassifier, {"labeled_threshold": 0.9}),
+        (MeanTeacherClassifier, {"cycle__min_confidence": 0.9}),
     ],
 )
 def test_parameters_of_other_methods_are_refused(baseline, parameter):
@@ -69,6 +83,8 @@ def test_parameters_of_other_methods_are_refused(baseline, parameter):
 def test_networks_of_an_ensemble_do_not_share_what_they_remember(baseline, moons):
     X, y, _ = moons
     parameters = {} if baseline is SupervisedClassifier else {"max_iter": 3}
+    if baseline in DRAWN:
+        parameters["min_batches"] = 4
     one = baseline(**QUICK, **parameters, pretrain_epochs=5, n_estimators=2).fit(X, y)
     two = baseline(**QUICK, **parameters, pretrain_epochs=5, n_estimators=2, n_jobs=2).fit(X, y)
     assert_array_equal(one.predict_proba(X), two.predict_proba(X))
@@ -148,3 +164,22 @@ def test_softmax_weights_can_start_far_apart():
     assert head.dense.weight.tolist() == [[2, 0, 0], [0, 2, 0]]
     assert head.dense.bias.tolist() == [0, 0]
     assert SoftmaxHead(2, 3, spread=2.0).dense.weight.abs().max() < 1  # no room for three
+
+
+def test_sharpened_targets_are_powers():
+    Q = torch.tensor([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]])
+    power = Q**2.5
+    assert_allclose(sharpened(Q), power / power.sum(1, keepdim=True), rtol=1e-5, atol=1e-7)
+
+
+def test_mean_teacher_compares_with_the_average():
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(torch.nn.Linear(1, 3), SoftmaxHead(3, 2))
+    net = MeanTeacherNet(network, optimizer=torch.optim.Adam, lr=1e-2, verbose=0, ema_decay=0.9).initialize()
+    net.set_schedule(1e-2, progress=0.5)
+    log_q = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()
+    targets = Targets(p=torch.tensor([[0.7, 0.3], [1.0, 0.0]]), weight=torch.ones(2), n_own=1)
+    assert_allclose(net.get_loss(log_q, targets), np.log(4) + 100 * np.exp(-1.25) * 0.04, rtol=1e-5)
+    with torch.no_grad():
+        net.averaged_.head.dense.bias.copy_(torch.tensor([5.0, -5.0]))
+    assert (net.mean_view(torch.zeros(4, 1))[:, 0] > 0.99).all()

@@ -14,6 +14,9 @@ CLASSIFIERS = [
     baselines.PseudoLabelClassifier(**SMALL, max_iter=3),
     baselines.PiModelClassifier(**SMALL, max_iter=3),
     baselines.TemporalEnsemblingClassifier(**SMALL, max_iter=3),
+    baselines.FixMatchClassifier(**SMALL, max_iter=2, min_batches=8),
+    baselines.UDAClassifier(**SMALL, max_iter=2, min_batches=8),
+    baselines.MeanTeacherClassifier(**SMALL, max_iter=2, min_batches=8),
 ]
 
 # Some checks fit random labels, and most fit labeled samples only.

@@ -329,6 +329,9 @@ ESTIMATORS = [
     baselines.PseudoLabelClassifier,
     baselines.PiModelClassifier,
     baselines.TemporalEnsemblingClassifier,
+    baselines.FixMatchClassifier,
+    baselines.UDAClassifier,
+    baselines.MeanTeacherClassifier,
     sklearn_ssldec.SSLDECSegmenter,
     baselines.PseudoLabelSegmenter,
 ]

@@ -10,6 +10,7 @@ from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
+from sklearn_ssldec.baselines import FixMatchClassifier, MeanTeacherClassifier, UDAClassifier
 from sklearn_ssldec.clustering import target_distribution
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork
@@ -254,3 +255,29 @@ def test_equation_2_has_the_frequencies_of_earlier_batches(digits):
     q, p, frequencies = seen[-1]
     assert_allclose(p, target_distribution(q, frequencies=frequencies), rtol=1e-5)
     assert not torch.allclose(p, target_distribution(q), atol=1e-4)
+
+
+# Baselines --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("baseline", [FixMatchClassifier, UDAClassifier, MeanTeacherClassifier])
+def test_baselines_learn_from_a_few_labels(baseline, digits):
+    images, y, truth = digits
+    quick = {**QUICK, "pretrain_epochs": 100, "max_iter": 3, "module__width": 0.1}
+    clf = baseline(**quick).fit(images, y)
+    assert clf.score(images, truth) > 0.85
+    assert isinstance(clf.nets_[0].module_.head, SoftmaxHead)
+    assert clf.nets_[0].ema_decay == 0  # the average is in the weights
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # a few steps only
+@pytest.mark.parametrize(
+    ("baseline", "threshold"),
+    [(FixMatchClassifier, 0.95), (UDAClassifier, 0.8), (MeanTeacherClassifier, 0.0)],
+)
+def test_thresholds_of_the_baselines(baseline, threshold, digits):
+    images, y, _ = digits
+    quick = {**QUICK, "max_iter": 1, "min_batches": 1, "pretrain_epochs": 1}
+    assert baseline(**quick).fit(images, y).nets_[0].min_confidence == threshold
+    if threshold > 0:
+        assert baseline(**quick, cycle__min_confidence=0.3).fit(images, y).nets_[0].min_confidence == 0.3

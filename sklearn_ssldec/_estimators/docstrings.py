@@ -308,6 +308,26 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest target is smaller take
   no part in the loss, where targets are drawn. Default: 0.
 """,
+    "cycle__min_confidence_fixmatch": """
+- ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
+  take no part in the loss. Default: 0.95.
+""",
+    "cycle__min_confidence_uda": """
+- ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
+  take no part in the loss. Default: 0.8.
+""",
+    "cycle__labeled_weight_drawn": """
+- ``cycle__labeled_weight`` (float): weight in the loss of the labeled samples of a batch; the
+  unlabeled ones have weight 1. Default: 1.
+""",
+    "cycle__target_views_drawn": """
+- ``cycle__target_views`` (int): number of weak views of an unlabeled sample whose predictions are
+  averaged for its target; with 0 the sample itself is predicted. Default: 1.
+""",
+    "net__ema_decay_drawn": """
+- ``net__ema_decay`` (float in [0, 1)): decay a step of the moving average of the weights, which
+  predicts, also for the targets. 0 predicts with the weights themselves. Default: 0.99.
+""",
     "cycle__min_confidence_rows": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
   take no part in the loss, where targets are drawn. Default: 0.

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec._estimators.task import Method
-from sklearn_ssldec._training.consistency import ConsistencyNet, PiNet
+from sklearn_ssldec._training.consistency import ConsistencyNet, MeanTeacherNet, PiNet
+from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.clustering import ClusteringLayer, RunningTarget, target_distribution
 from sklearn_ssldec.networks.softmax import SoftmaxHead
@@ -149,8 +150,47 @@ def running_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
     return RunningAverage()
 
 
+def sharpened(Q: Tensor, temperature: float = 0.4) -> Tensor:
+    """Return soft targets nearer to the predicted classes.
+
+    Parameters
+    ----------
+    Q : Tensor of shape (n_samples, n_classes)
+        Class probabilities.
+    temperature : float, default=0.4
+        Probabilities are raised to the power of 1 over this, as in UDA.
+    """
+    return torch.softmax(Q.clamp_min(torch.finfo(Q.dtype).tiny).log() / temperature, dim=1)
+
+
+def sharpened_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return `sharpened`, the targets of UDA.
+
+    Parameters
+    ----------
+    prior : Tensor of shape (n_classes,), or None
+        Ignored: UDA has no prior.
+    """
+    return sharpened
+
+
+def same_target(prior: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return a function that takes Q for P, the targets of mean teacher.
+
+    Parameters
+    ----------
+    prior : Tensor of shape (n_classes,), or None
+        Ignored: mean teacher has no prior.
+    """
+    return torch.clone
+
+
 SUPERVISED = Method(softmax_head, hard_target, SSLDECNet, fixed={"max_iter": 0})
 PSEUDO_LABELING = Method(softmax_head, hard_target, SSLDECNet, defaults={"target_views": 0})
 _CONSISTENCY = {"labeled_threshold": 0.0, "labeled_weight": 1.0, "balance": None, "target_views": 0}
 PI_MODEL = Method(softmax_head, hard_target, PiNet, fixed=_CONSISTENCY)
 TEMPORAL_ENSEMBLING = Method(softmax_head, running_target, ConsistencyNet, fixed=_CONSISTENCY)
+_DRAWN = {"labeled_threshold": 0.0, "balance": None}
+FIXMATCH = Method(softmax_head, hard_target, DrawnRowNet, fixed=_DRAWN, net_params={"min_confidence": 0.95})
+UDA = Method(softmax_head, sharpened_target, DrawnRowNet, fixed=_DRAWN, net_params={"min_confidence": 0.8})
+MEAN_TEACHER = Method(softmax_head, same_target, MeanTeacherNet, fixed={**_DRAWN, "labeled_weight": 1.0})

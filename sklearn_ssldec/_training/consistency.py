@@ -1,4 +1,4 @@
-"""The nets of the consistency methods: the Pi model and temporal ensembling."""
+"""The nets of the consistency methods: the Pi model, temporal ensembling and mean teacher."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.clustering import kl_divergence
 
@@ -41,3 +42,7 @@ class PiNet(ConsistencyNet):
                 second = self.infer(self.augmented(X[: targets.n_own])).exp()
             targets = targets._replace(p=torch.cat([second, targets.p[targets.n_own :]]))
         return super().train_step_single((X, targets), **fit_params)
+
+
+class MeanTeacherNet(ConsistencyNet, DrawnRowNet):
+    """A net whose targets are what its average predicts of another view of the batch."""
