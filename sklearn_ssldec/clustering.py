@@ -46,6 +46,46 @@ def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: in
     >>> log_soft_assignment(z, centers).exp()   # kernels 1 and 1/2
     tensor([[0.6667, 0.3333]])
     """
+    return functional.log_softmax(_log_kernel(z, centers, alpha, axis), dim=-1).movedim(-1, axis)
+
+
+def log_density(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: int = -1) -> Tensor:
+    r"""Logarithm of the mean kernel of all centers: eq. 1 before it is divided by the sum.
+
+    .. math::
+        \log \frac{1}{k} \sum_j (1 + \lVert z_i - \mu_j \rVert^2 / \alpha)^{-(\alpha + 1) / 2}
+
+    It is the smaller the farther an embedding is from every center. Up to a constant it is the log-density of
+    a mixture of Student's t distributions of equal shares.
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., n_features, ...)
+        Embeddings, with the features along `axis`. Half-precision input is computed in float32.
+    centers : Tensor of shape (n_clusters, n_features)
+        Centers :math:`\mu_j`.
+    alpha : float, default=1.0
+        Degrees of freedom of Student's t kernel, > 0.
+    axis : int, default=-1
+        Axis of `z` that holds the features; 1 for voxel-wise embeddings.
+
+    Returns
+    -------
+    Tensor of shape (...)
+        Log-density, the shape of `z` without `axis`; finite at any distance from the centers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> z, centers = torch.tensor([[0.0], [9.0]]), torch.tensor([[0.0], [1.0]])
+    >>> log_density(z, centers)   # log of (1 + 1/2) / 2 and of (1/82 + 1/65) / 2
+    tensor([-0.2877, -4.2838])
+    """
+    return torch.logsumexp(_log_kernel(z, centers, alpha, axis), dim=-1) - math.log(len(centers))
+
+
+def _log_kernel(z: Tensor, centers: Tensor, alpha: float, axis: int) -> Tensor:
+    """Return the logarithm of eq. 1's numerator, with the clusters along the last axis."""
     if z.dtype in (torch.float16, torch.bfloat16):
         z, centers = z.float(), centers.float()
     # The explicit difference, not torch.cdist: that one changes its algorithm, and its rounding, with
@@ -53,8 +93,7 @@ def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: in
     squared_distance = (z.movedim(axis, -1).unsqueeze(-2) - centers).square().sum(-1)
     # Beyond the largest floats all clusters are equally far; torch 2.4's log1p of the very largest is inf.
     scaled = (squared_distance / alpha).clamp_max(torch.finfo(z.dtype).max / 4)
-    log_kernel = -(alpha + 1) / 2 * torch.log1p(scaled)
-    return functional.log_softmax(log_kernel, dim=-1).movedim(-1, axis)
+    return -(alpha + 1) / 2 * torch.log1p(scaled)
 
 
 def target_distribution(

@@ -233,8 +233,9 @@ class BaseSSLDEC(BaseEstimator):
         one.nets_ = [self.nets_[i]]
         one.history_ = [{**record, "estimator": 0} for record in self.history_ if record["estimator"] == i]
         one.n_iter_ = one.history_[-1]["iteration"]
-        if hasattr(self, "cluster_centers_") and len(self.nets_) > 1:
-            one.cluster_centers_ = self.cluster_centers_[i]
+        for name in ("cluster_centers_", "class_means_"):
+            if hasattr(self, name) and len(self.nets_) > 1:
+                setattr(one, name, getattr(self, name)[i])
         if hasattr(self, "_n_features_out"):
             one._n_features_out = one.nets_[0].module_.head.n_features
         return one

@@ -6,15 +6,22 @@ import os
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
 from sklearn_ssldec._estimators.rowwise import BaseClassifier
 from sklearn_ssldec._estimators.task import Method
+from sklearn_ssldec._samples.placing import place
+from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec.algorithm import Outcome, Settings
+from sklearn_ssldec.clustering import log_density
+from sklearn_ssldec.labels import EncodedLabels
 
 
 @documented
@@ -77,6 +84,9 @@ class SSLDECClassifier(BaseClassifier):
     {fitted}
     {centers}
     {target_weights}
+    class_means_ : ndarray of shape (n_classes, embedding_size), float32
+        Mean embedding of the labeled samples of each class, for `score_samples`; with several networks of
+        shape (n_estimators, n_classes, embedding_size).
     {inputs_rows}
 
     See Also
@@ -213,3 +223,55 @@ class SSLDECClassifier(BaseClassifier):
             target=drawn if self._is_drawn() else prior_target,
             net=DrawnRowNet if self._is_drawn() else SSLDECNet,
         )
+
+    def _fit_networks(
+        self, samples: Any, labels: Any, auto: Auto, **data: Any
+    ) -> tuple[Settings, list[Outcome]]:
+        """Train the networks, and store where their embeddings of each class lie."""
+        result = super()._fit_networks(samples, labels, auto, **data)
+        self._store_class_means(samples, labels)
+        return result
+
+    def _store_class_means(self, samples: Rows, labels: EncodedLabels) -> None:
+        known = place(samples.X[labels.labeled], torch.device("cpu"))
+        codes = labels.codes[labels.labeled]
+        of_nets = []
+        for net in self.nets_:
+            with net.threads():
+                embedded = net.embed(known).cpu().numpy()
+            of_nets.append(np.stack([embedded[codes == j].mean(axis=0) for j in range(len(labels.classes))]))
+        self.class_means_ = of_nets[0] if self.n_estimators == 1 else np.stack(of_nets)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        r"""Return the log-density of samples around the known classes, up to a constant.
+
+        The density is the mean over the classes of eq. 1's kernel around `class_means_`, the mean embedding
+        of each class's labeled samples (see `sklearn_ssldec.clustering.log_density`). With several networks,
+        it is the mean of their log-densities. As for scikit-learn's outlier detectors, a larger score is more
+        normal: samples of a class without labels have low ones.
+
+        Parameters
+        ----------
+        X : array-like of the shape of that in `fit`
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            Log-densities, at most 0.
+
+        Notes
+        -----
+        Distances from the trained centroids would not tell what is unknown. The centroids are free weights,
+        and eq. 1 depends on distances relative to each other: training moves a class away from the other
+        centroids, past its own, and samples that the network is unsure of stay between all of them.
+        """
+        check_is_fitted(self)
+        means = self.class_means_ if self.class_means_.ndim == 3 else self.class_means_[None]
+        embedded = [torch.from_numpy(z) for z in self._apply(SSLDECNet.embed, X)]
+        scores = [
+            # Where a network's numbers overflow, a sample is infinitely far away.
+            log_density(z.nan_to_num(nan=torch.inf), torch.from_numpy(centers), self.alpha_).numpy()
+            for z, centers in zip(embedded, means, strict=True)
+        ]
+        return np.mean(scores, axis=0)
