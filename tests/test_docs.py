@@ -40,6 +40,7 @@ PUBLIC_MODULES = [
     "sklearn_ssldec.model_selection",
     "sklearn_ssldec.networks",
     "sklearn_ssldec.persistence",
+    "sklearn_ssldec.query",
     "sklearn_ssldec.scans",
 ]
 

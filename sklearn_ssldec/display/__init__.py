@@ -6,6 +6,7 @@ from sklearn_ssldec.display.errors import LabeledConfusionMatrixDisplay, Misclas
 from sklearn_ssldec.display.history import TrainingHistoryDisplay
 from sklearn_ssldec.display.outlines import OutlineDisplay
 from sklearn_ssldec.display.segmentation import SegmentationDisplay
+from sklearn_ssldec.display.slices import SuggestedSlicesDisplay
 
 __all__ = [
     "BoundaryDisplay",
@@ -14,5 +15,6 @@ __all__ = [
     "MisclassifiedDisplay",
     "OutlineDisplay",
     "SegmentationDisplay",
+    "SuggestedSlicesDisplay",
     "TrainingHistoryDisplay",
 ]
