@@ -361,7 +361,7 @@ def fitted(cls):
         images = maps + 0.1 * np.random.default_rng(0).standard_normal(maps.shape)
         quick |= {"module__width": 0.1, "patch_size": 8, "min_batches": 1, "patches_per_epoch": 2}
         return cls(**quick).fit(images, [maps[0], None])
-    X, truth = make_blobs(40, centers=2, random_state=0)
+    X, truth = make_blobs(40, 5, centers=2, random_state=0)  # a table: there are teachers
     return cls(**quick).fit(pd_frame(X), np.where(np.arange(40) < 16, truth, -1))
 
 
