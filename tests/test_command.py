@@ -229,6 +229,16 @@ def test_other_results_are_replaced_only_if_asked(finished, tmp_path, capsys):
     assert (folder / "out" / "volumes.csv").read_text().startswith("scan,labeled,1_ml")
 
 
+def test_a_run_that_reached_nothing_is_begun_anew(tmp_path, capsys):
+    write_folder(tmp_path)
+    message = one_class(tmp_path)
+    assert run(tmp_path, *QUICK) == 2
+    assert message in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "labels")
+    write_folder(tmp_path)  # mended
+    assert run(tmp_path, *QUICK) == 0
+
+
 # --- wrong input: one line, status 2, and nothing is lost
 
 

@@ -43,14 +43,15 @@ class Folder:
     def __init__(self, path: str | os.PathLike, call: dict[str, Any], overwrite: bool) -> None:
         self.path, self.call = Path(path), call
         self.earlier = self._read()
-        self.overwrites = overwrite and self.earlier is not None
+        # What has stopped before the first checkpoint leaves nothing to lose, and nothing to go on with.
+        self.overwrites = self.earlier is not None and (overwrite or not self._has_results())
         if self.earlier is None:
             if self.path.exists() and any(not each.name.startswith(".") for each in self.path.iterdir()):
                 raise FileExistsError(
                     f"The folder {str(self.path)!r} is not empty, and holds no results of ssldec. Name a "
                     "new one."
                 )
-        elif not overwrite and (difference := _difference(self.earlier["call"], call)):
+        elif not self.overwrites and (difference := _difference(self.earlier["call"], call)):
             raise FileExistsError(
                 f"The folder {str(self.path)!r} holds the results of another run: {difference}. Name a new "
                 "one, or pass --overwrite to replace them."
@@ -70,6 +71,15 @@ class Folder:
         except (ValueError, KeyError, TypeError) as error:
             raise FileExistsError(f"{str(file)!r} is damaged, or none of ours. Name a new folder.") from error
         return record
+
+    def _has_results(self) -> bool:
+        return any(
+            [
+                self.model_path.exists(),
+                *self.checkpoints.glob("network_*"),
+                *self.path.glob("segmentations/*"),
+            ]
+        )
 
     def start(self) -> None:
         """Begin the run, or go on with it; what an earlier one has left is removed if it is overwritten."""
