@@ -25,10 +25,13 @@ from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec.baselines import (
+    FixMatchClassifier,
+    MeanTeacherClassifier,
     PiModelClassifier,
     PseudoLabelClassifier,
     SupervisedClassifier,
     TemporalEnsemblingClassifier,
+    UDAClassifier,
 )
 
 SSLDEC = "SSLDEC"
@@ -57,6 +60,9 @@ def image_methods(n_estimators: int, **parameters: object) -> dict[str, BaseEsti
         "pseudo-labeling": PseudoLabelClassifier,
         "Pi model": PiModelClassifier,
         "temporal ensembling": TemporalEnsemblingClassifier,
+        "mean teacher": MeanTeacherClassifier,
+        "FixMatch": FixMatchClassifier,
+        "UDA": UDAClassifier,
         "supervised only, softmax": SupervisedClassifier,
     }
     parameters = {"n_estimators": n_estimators, **parameters}

@@ -43,10 +43,10 @@ ROW_CYCLE = {
     "min_batches": 8,
 }
 
-# What differs where targets are drawn: iterations of 100 steps, for any number of rows.
+# What differs where targets are drawn: iterations of 50 to 100 steps, for any number of rows.
 DRAWN_ROW_CYCLE = {
     "max_iter": 20,
-    "min_batches": 100,
+    "min_batches": 50,
     "labeled_weight": 1.0,
     "target_views": 1,
     "balance": None,
@@ -134,7 +134,7 @@ def drawn_instead(auto: Auto, is_image: bool) -> Auto:
         cycle={
             **auto.cycle,
             **DRAWN_ROW_CYCLE,
-            "max_rows": DRAWN_ROW_CYCLE["min_batches"] * auto.net["batch_size"],
+            "max_rows": 100 * auto.net["batch_size"],
         },
         net={**auto.net, "ema_decay": 0.99},
         guidance=Guidance(),

@@ -147,7 +147,7 @@ batch_size : int or "auto", default="auto"
     "min_batches_rows": """
 min_batches : int or "auto", default="auto"
     Least number of batches an iteration; if the subset gives fewer, more subsets are drawn. "auto"
-    is 10 for tables, 100 where targets are drawn, and otherwise 8. The paper has 1: a single epoch
+    is 10 for tables, 50 where targets are drawn, and otherwise 8. The paper has 1: a single epoch
     on a single subset.
 """,
     "min_batches_voxels": """
@@ -269,8 +269,8 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
   all samples before each iteration. "drawn": those of the unlabeled samples of a batch when it is
   drawn, by the averaged network, from weak views (``cycle__target_views``); they are learned from
-  strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes 100 batches, for
-  any number of samples; there is no balanced subset, and there are no teachers. Default: "auto",
+  strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes at most 100
+  batches, for any number of samples; there is no balanced subset, and there are no teachers. Default: "auto",
   which is "all".
 """,
     "cycle__label_smoothing": """

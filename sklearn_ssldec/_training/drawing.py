@@ -13,6 +13,7 @@ class Drawing:
     """A part of a net: it predicts the unlabeled samples of a batch for their targets."""
 
     target_: Callable[[Tensor], Tensor] | None = None
+    module_: Any
     predicting: Callable[[], Any]
     autocast: Callable[[], Any]
 
@@ -26,9 +27,12 @@ class Drawing:
         """
         network = self.predicting()
         was_training = network.training
+        if was_training:
+            network.eval()
         with torch.no_grad(), self.autocast():
-            q = network.eval()(X).exp().float()
-        network.train(was_training)
+            q = network(X).exp().float()
+        if was_training and network is self.module_:  # the average is never trained
+            network.train()
         return q
 
     def targets_of(self, q: Tensor) -> Tensor:
