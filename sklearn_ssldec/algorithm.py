@@ -173,6 +173,8 @@ class Settings:
         Largest number of samples in a subset; more are drawn from at random.
     label_smoothing : float
         Share of each label's target that is spread evenly over all classes.
+    class_weight : tuple of float or None
+        Weight of the labeled samples of each class in the loss, with a mean of 1 over the labeled samples.
     target_views : int
         Number of augmentations of each sample whose predictions are averaged with Q before targets are
         computed.
@@ -193,6 +195,7 @@ class Settings:
     min_batches: int
     max_rows: int | None = None
     label_smoothing: float = 0.0
+    class_weight: tuple[float, ...] | None = None
     target_views: int = 0
     target: Callable[[Tensor], Tensor] = target_distribution
     class_mean: bool = False
@@ -286,7 +289,7 @@ class SSLDEC:
         self.generator, self.report = generator, report
         self.L = (y >= 0).nonzero().squeeze(1)
         self.labels = y[self.L].long()
-        self.Y = OneHot(y, n_classes, settings.label_smoothing)
+        self.Y = OneHot(y, n_classes, settings.label_smoothing, settings.class_weight)
         self.outcome = Outcome() if outcome is None else outcome
         self.Q = self.predicted = torch.empty(0)
         self._last_state: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -300,6 +301,8 @@ class OneHot:
         Number of classes.
     smoothing : float in [0, 1), default=0.0
         Share of each target that is spread evenly over all classes.
+    class_weight : sequence of float of length n_classes, default=None
+        Weight of the samples of each class in the loss; None weighs all alike.
 
     Examples
     --------
@@ -309,8 +312,15 @@ class OneHot:
             [1., 0.]])
     """
 
-    def __init__(self, y: Tensor, n_classes: int, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        y: Tensor,
+        n_classes: int,
+        smoothing: float = 0.0,
+        class_weight: Sequence[float] | None = None,
+    ) -> None:
         self.y, self.n_classes, self.smoothing = y, n_classes, smoothing
+        self.class_weight = None if class_weight is None else torch.tensor(class_weight, device=y.device)
 
     @property
     def device(self) -> torch.device:
@@ -339,6 +349,21 @@ class OneHot:
             True for a labeled row.
         """
         return self.y[rows] >= 0
+
+    def weight(self, rows: Tensor) -> Tensor | None:
+        """Return the weights of rows that are labeled, by their class.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_rows,), int64
+            The rows.
+
+        Returns
+        -------
+        Tensor of shape (n_rows,), or None
+            Weights in the loss; None weighs all alike.
+        """
+        return None if self.class_weight is None else self.class_weight[self.y[rows]]
 
 
 def kl_divergence(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: int = -1) -> Tensor:

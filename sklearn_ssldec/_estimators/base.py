@@ -74,6 +74,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
     "cycle__labeled_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__targets": [StrOptions({"auto", "drawn", "all"})],
+    "cycle__class_weight": [StrOptions({"balanced"}), dict, None],
     "cycle__max_rows": [Interval(Integral, 2, None, closed="left"), None],
     "cycle__label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
@@ -328,11 +329,43 @@ def make_settings(
         chosen[name] = check_learning_rate(name, chosen[name])
     if "pretrain_epochs" not in chosen:
         chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto)
+    chosen["class_weight"] = check_class_weight(chosen.get("class_weight"), labels)
     if params["augment"] is None:  # all views would be the same
         chosen["target_views"] = 0
     if labels.is_complete:
         chosen["max_iter"] = 0
     return Settings(**{name: value for name, value in chosen.items() if name in names})
+
+
+def check_class_weight(class_weight: Any, labels: EncodedLabels | MapLabels) -> tuple[float, ...] | None:
+    """Return the weight of each class, with a mean of 1 over the labeled samples, or None.
+
+    Parameters
+    ----------
+    class_weight : "balanced", dict of class to weight, or None
+        The user's parameter, as in scikit-learn: a class that is not in the dict has weight 1.
+    labels : EncodedLabels
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If the dict has another class, or a weight that is not a positive finite number.
+    """
+    if class_weight is None:
+        return None
+    names = labels.classes.tolist()
+    counts = np.bincount(labels.known, minlength=len(names))
+    if isinstance(class_weight, str):
+        class_weight = dict(zip(names, 1 / counts, strict=True))
+    valid = all(isinstance(each, Real) and 0 < float(each) < math.inf for each in class_weight.values())
+    if not valid or set(class_weight) - set(names):
+        raise ValueError(
+            f"cycle__class_weight must hold positive numbers for some of the classes {names}, got "
+            f"{class_weight!r}."
+        )
+    weights = np.array([float(class_weight.get(name, 1)) for name in names])
+    return tuple((weights * counts.sum() / (weights @ counts)).tolist())
 
 
 def check_learning_rate(name: str, value: Any) -> tuple[float, float]:

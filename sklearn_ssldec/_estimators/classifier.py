@@ -70,6 +70,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__labeled_weight}
         {cycle__label_smoothing}
         {cycle__targets_rows}
+        {cycle__class_weight}
         {cycle__max_rows}
         {cycle__target_views_rows}
         {cycle__min_confidence_rows}
@@ -128,6 +129,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__labeled_weight",
         "cycle__label_smoothing",
         "cycle__targets",
+        "cycle__class_weight",
         "cycle__max_rows",
         "cycle__target_views",
         "cycle__min_confidence",

@@ -277,6 +277,12 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
 - ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly
   over all classes. The paper has 0. Default: 0, for tables 0.1.
 """,
+    "cycle__class_weight": """
+- ``cycle__class_weight`` (dict, "balanced" or None): weight in the loss of the labeled samples of
+  each class, in pre-training and where they join batches with their labels. "balanced" weighs the
+  classes alike, whatever the number of their labels; classes that are not in a dict have weight 1.
+  It does not change the targets of unlabeled samples: see `class_prior`. Default: None.
+""",
     "cycle__max_rows": """
 - ``cycle__max_rows`` (int or None): largest number of samples that an iteration trains on, drawn at
   random each time, so that its time does not grow with the samples. The paper has no limit, None.

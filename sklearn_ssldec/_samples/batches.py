@@ -58,6 +58,16 @@ class SoftTargetRows(Dataset):
         """Return samples and targets of a slice of the rows."""
         return move(self.X[self._sources[rows]], self.P.device), self.P[self.index[rows]]
 
+    def weight(self, rows: slice) -> Tensor | None:
+        """Return the weights of a slice of the rows; None weighs all alike.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows.
+        """
+        return self.P.weight(self.index[rows]) if isinstance(self.P, OneHot) else None
+
     def ordered(self, order: Tensor) -> SoftTargetRows:
         """Return the rows in another order.
 
@@ -121,12 +131,18 @@ class TensorSlices:
             labeled_rows = labeled_rows.ordered(drawn.flatten())
         for i in range(n_batches):
             stop = (i + 1) * self.batch_size if i + 1 < n_batches else n_rows
-            X, P = rows[i * self.batch_size : stop]
-            weight, n_own = None, len(P)
+            own = slice(i * self.batch_size, stop)
+            X, P = rows[own]
+            weight, n_own = rows.weight(own), len(P)
             if labeled_rows is not None:
-                X_labeled, P_labeled = labeled_rows[i * n_joining : (i + 1) * n_joining]
-                labeled_weight = self.dataset.labeled_weight * len(P) / len(P_labeled)
-                weight = torch.cat([P.new_ones(n_own), P.new_full((len(P_labeled),), labeled_weight)])
+                joining = slice(i * n_joining, (i + 1) * n_joining)
+                X_labeled, P_labeled = labeled_rows[joining]
+                labeled_weight = P.new_full(
+                    (len(P_labeled),), self.dataset.labeled_weight * n_own / n_joining
+                )
+                if (of_class := labeled_rows.weight(joining)) is not None:
+                    labeled_weight *= of_class
+                weight = torch.cat([P.new_ones(n_own), labeled_weight])
                 X, P = torch.cat([X, X_labeled]), torch.cat([P, P_labeled])
             yield X, Targets(P, weight, n_own)
 
