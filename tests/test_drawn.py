@@ -1,11 +1,14 @@
 """Segmentation with targets that are computed where patches are drawn."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter, persistence
+from sklearn_ssldec._estimators.methods import hard_labels
 from sklearn_ssldec._samples.drawn_patches import (
     DrawnPatches,
     LabeledVolumes,
@@ -224,6 +227,15 @@ def test_moving_voxels_moves_their_targets():
     known = weight > 0
     assert known.float().mean() > 0.5
     assert (moved[:, 0] - p[:, 1])[known].abs().max() < 1e-4
+
+
+def test_voxels_that_the_network_is_unsure_of_take_no_part(fitted):
+    net = copy.copy(fitted[0].nets_[0])
+    X = torch.randn(2, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    largest = net.taught(X).amax(1)
+    net.target_, net.min_confidence = hard_labels, float(largest.median())
+    _, weight = net._with_targets(X, torch.zeros(2, 2, 24, 24), torch.ones(2, 24, 24), 2)
+    assert_array_equal(weight > 0, largest >= largest.median())
 
 
 def test_saved_and_loaded(fitted, tmp_path):

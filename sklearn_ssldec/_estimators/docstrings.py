@@ -311,8 +311,8 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
   targets are drawn. Default: 1.
 """,
     "cycle__min_confidence": """
-- ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest target is smaller take
-  no part in the loss, where targets are drawn. Default: 0.
+- ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest probability is smaller
+  take no part in the loss, where targets are drawn. Default: 0.
 """,
     "cycle__min_confidence_fixmatch": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller

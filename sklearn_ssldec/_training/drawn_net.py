@@ -48,7 +48,7 @@ class DrawnNet(Drawing, VoxelNet):
     dice_weight : float
         Weight of the Dice loss beside the divergence.
     min_confidence : float
-        Unlabeled voxels whose largest target is smaller take no part in the loss.
+        Unlabeled voxels whose largest probability is smaller take no part in the loss.
     iterator_train : type, default=DrawnBatches
         What cuts batches.
     **kwargs
@@ -228,7 +228,7 @@ class DrawnNet(Drawing, VoxelNet):
         targets = torch.zeros_like(q).movedim(1, -1)
         targets[takes_part] = self.targets_of(rows)
         p = torch.cat([targets.movedim(-1, 1), p[n:]])
-        confident = p[:n].amax(1) >= self.min_confidence
+        confident = q.amax(1) >= self.min_confidence
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
 
     def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
