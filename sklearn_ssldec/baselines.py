@@ -887,7 +887,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
     {pretrain_epochs_voxels}
     {max_iter_voxels}
     {tol}
-    {labeled_threshold_voxels}
     {balance_voxels}
     {augment_voxels}
     {optimizer}
@@ -909,6 +908,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
 
         {head__spread_softmax}
         {cycle__n_iter_no_change}
+        {cycle__labeled_threshold}
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
         {cycle__targets}
@@ -951,6 +951,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
     _parts: ClassVar[tuple[str, ...]] = (
         "head__spread",
         "cycle__n_iter_no_change",
+        "cycle__labeled_threshold",
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
         "cycle__targets",
@@ -975,7 +976,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
         pretrain_epochs: int | str = "auto",
         max_iter: int | str = "auto",
         tol: float = 1e-3,
-        labeled_threshold: float = 0.8,
         balance: float | str = "auto",
         augment: Any = "auto",
         optimizer: Any = torch.optim.Adam,
@@ -1000,7 +1000,6 @@ class PseudoLabelSegmenter(BaseSegmenter):
         self.pretrain_epochs = pretrain_epochs
         self.max_iter = max_iter
         self.tol = tol
-        self.labeled_threshold = labeled_threshold
         self.balance = balance
         self.augment = augment
         self.optimizer = optimizer

@@ -69,7 +69,9 @@ def test_segmenter_tells_of_training_and_prediction(capsys):
         "random_state": 0,
         "min_batches": 2,
     }
-    seg = SSLDECSegmenter(**settings, patches_per_epoch=4, patch_size=16, verbose=1, labeled_threshold=0.0)
+    seg = SSLDECSegmenter(
+        **settings, patches_per_epoch=4, patch_size=16, verbose=1, cycle__labeled_threshold=0.0
+    )
     seg.fit(images, [maps[0], None, None])
     assert "iteration 1 of at most 1" in capsys.readouterr().err
     seg.predict(images)

@@ -263,7 +263,7 @@ def test_warnings():
         seg = segmenter(pretrain_epochs=1).fit(images, maps)
     assert seg.termination_condition_ == "supervised"
     with pytest.warns(ConvergenceWarning, match="accuracy of"):
-        segmenter(pretrain_epochs=1, max_iter=1, labeled_threshold=1.0).fit(images, [maps[0], None])
+        segmenter(pretrain_epochs=1, max_iter=1, cycle__labeled_threshold=1.0).fit(images, [maps[0], None])
 
 
 def test_unfitted():

@@ -21,6 +21,7 @@ from sklearn_ssldec._compat import HasMethods, Interval, StrOptions, validate_pa
 from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
 from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
 from sklearn_ssldec._estimators.guidance import Guidance, Teacher
+from sklearn_ssldec._estimators.starting import Start, starts_from
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
 from sklearn_ssldec._samples.volumes import MapLabels
@@ -33,6 +34,8 @@ from sklearn_ssldec.clustering import ClusteringLayer
 from sklearn_ssldec.labels import EncodedLabels
 
 AUTO = StrOptions({"auto"})
+# Of the epochs and iterations that "auto" stands for, a warm start takes this share.
+WARM_SHARE = 0.25
 
 # Constraints of all parameters of all estimators.
 CONSTRAINTS: dict[str, list] = {
@@ -60,6 +63,7 @@ CONSTRAINTS: dict[str, list] = {
     "device": [str, torch.device],
     "checkpoint_dir": [str, os.PathLike, None],
     "callbacks": [list, StrOptions({"disable"}), None],
+    "warm_start": ["boolean"],
     "n_jobs": [Integral, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -71,6 +75,7 @@ FREE_PARTS = ("module__", "optimizer__", "callbacks__")
 PART_CONSTRAINTS: dict[str, list] = {
     "head__spread": [Interval(Real, 0, None, closed="neither"), None],
     "cycle__n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "cycle__labeled_threshold": [Interval(Real, 0, 1, closed="both")],
     "cycle__max_labeled_epochs": [Interval(Integral, 0, None, closed="left")],
     "cycle__labeled_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__targets": [StrOptions({"auto", "drawn", "all"})],
@@ -203,6 +208,8 @@ class BaseSSLDEC(BaseEstimator):
         check_callbacks(self.callbacks)
         self._choose(auto)
         task = self._task(samples, labels, auto)
+        if task.starts:
+            data["start"] = [start.arrays() for start in task.starts]
         random_state = check_random_state(self.random_state)
         seeds = random_state.randint(2**31 - 1, size=self.n_estimators).tolist()
         checkpoints = None
@@ -252,9 +259,18 @@ class BaseSSLDEC(BaseEstimator):
         data_parallel = net_params.pop("data_parallel", False)
         if not isinstance(self.batch_size, str):
             net_params["batch_size"] = self.batch_size
+        starts: tuple[Start, ...] = ()
+        if params.get("warm_start") and hasattr(self, "nets_"):
+            networks = [net.module_ for net in self.nets_]
+            starts = starts_from(networks, self._net_classes, labels.classes, self.n_estimators)
         prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes)
         settings = make_settings(
-            {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
+            {**params, **self._of_part("cycle")},
+            auto,
+            method,
+            labels,
+            net_params["batch_size"],
+            is_warm=bool(starts),
         )
         if isinstance(samples, Rows) and samples.drawn:
             net_params["target_views"] = settings.target_views
@@ -279,12 +295,14 @@ class BaseSSLDEC(BaseEstimator):
             data_parallel=data_parallel,
             verbose=self.verbose,
             transduction=self._of_part("cycle").get("transduction", True),
+            starts=starts,
         )
 
     def _store(
         self, nets: list[SSLDECNet], outcomes: list[Outcome], labels: EncodedLabels | MapLabels
     ) -> None:
         self.nets_ = nets
+        self._net_classes = labels.classes
         heads = [net.module_.head for net in self.nets_]
         if all(isinstance(head, ClusteringLayer) for head in heads):
             centers = [head.centers.detach().cpu().numpy() for head in heads]
@@ -301,7 +319,12 @@ class BaseSSLDEC(BaseEstimator):
 
 
 def make_settings(
-    params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels | MapLabels, batch_size: int
+    params: Mapping[str, Any],
+    auto: Auto,
+    method: Method,
+    labels: EncodedLabels | MapLabels,
+    batch_size: int,
+    is_warm: bool = False,
 ) -> Settings:
     """Return the settings of Algorithm 1: the method's, else the user's, else the defaults.
 
@@ -317,6 +340,8 @@ def make_settings(
         The labels.
     batch_size : int
         Samples a batch.
+    is_warm : bool, default=False
+        Whether the networks were trained before, so that the defaults of epochs and iterations are a share.
     """
     names = {each.name for each in fields(Settings)} - {"target"}
     own = {
@@ -330,6 +355,9 @@ def make_settings(
     if "pretrain_epochs" not in chosen:
         chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto)
     chosen["class_weight"] = check_class_weight(chosen.get("class_weight"), labels)
+    if is_warm:
+        for name in {"pretrain_epochs", "max_iter"} - own.keys():
+            chosen[name] = math.ceil(WARM_SHARE * chosen[name])
     if params["augment"] is None:  # all views would be the same
         chosen["target_views"] = 0
     if labels.is_complete:

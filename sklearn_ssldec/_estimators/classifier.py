@@ -59,6 +59,7 @@ class SSLDECClassifier(BaseClassifier):
     {device}
     {checkpoint_dir}
     {callbacks}
+    {warm_start}
     {n_jobs}
     {random_state}
     {verbose}
@@ -162,6 +163,7 @@ class SSLDECClassifier(BaseClassifier):
         device: str | torch.device = "auto",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         callbacks: Any = None,
+        warm_start: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -188,6 +190,7 @@ class SSLDECClassifier(BaseClassifier):
         self.device = device
         self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
+        self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

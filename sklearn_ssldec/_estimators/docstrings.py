@@ -70,11 +70,6 @@ labeled_threshold : float, default=1.0
     may be wrong. If it is missed in three iterations in a row, it falls to the accuracy that was
     reached.
 """,
-    "labeled_threshold_voxels": """
-labeled_threshold : float, default=0.8
-    Accuracy on the labeled voxels, averaged over classes, to which each iteration trains them. The
-    paper has 1, which voxels on the border between two tissues do not reach.
-""",
     "balance_rows": """
 balance : float in [0, 1], None or "auto", default="auto"
     An iteration trains on a subset with the same number of samples of each predicted class: the
@@ -226,6 +221,12 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
     forest and, for 7 to 10,000 rows, ``LabelSpreading`` with 7 neighbors, which counts only if the
     left-out labels speak for it; otherwise None, the paper's.
 """,
+    "warm_start": """
+warm_start : bool, default=False
+    If True, `fit` goes on from the networks of the last fit, or of a loaded file, with the labels and
+    samples that it is given; centroids of new classes are added. "auto" then stands for a quarter of
+    the epochs of `pretrain_epochs` and of `max_iter`.
+""",
     "free_parts": """
 **kwargs
     Parameters of parts. Those of the module, the optimizer and the callbacks are passed on as in
@@ -245,6 +246,11 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
     "cycle__n_iter_no_change": """
 - ``cycle__n_iter_no_change`` (int): calm iterations in a row after which training ends; see `tol`.
   Default: 10, for volumes 3.
+""",
+    "cycle__labeled_threshold": """
+- ``cycle__labeled_threshold`` (float in [0, 1]): accuracy on the labeled voxels, averaged over
+  classes, to which each iteration trains them. The paper has 1, which voxels on the border between
+  two tissues do not reach. Default: 0.8.
 """,
     "cycle__max_labeled_epochs": """
 - ``cycle__max_labeled_epochs`` (int): epochs an iteration after which training towards

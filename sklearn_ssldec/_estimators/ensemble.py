@@ -16,6 +16,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_ssldec._estimators.guidance import GuidedTarget, Taught, teach
+from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
@@ -100,13 +101,15 @@ def train_ensemble(
             )
         paths = [Path(checkpoints.folder) / f"network_{i}.safetensors" for i in range(len(seeds))]
     taught = taught_by(task, seeds[0])
+    starts = task.starts or (None,) * len(seeds)
+    task = replace(task, starts=())
+    each = list(zip(seeds, paths, starts, strict=True))
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
-        each = zip(seeds, paths, strict=True)
-        jobs = (delayed(train_network)(task, seed, path, taught) for seed, path in each)
+        jobs = (delayed(train_network)(task, seed, path, taught, start) for seed, path, start in each)
         return list(Parallel(n_jobs=n_jobs)(jobs)), taught
     members: list[Member] = []
-    for seed, path in zip(seeds, paths, strict=True):
-        members.append(train_network(task, seed, path, taught))
+    for seed, path, start in each:
+        members.append(train_network(task, seed, path, taught, start))
         if members[-1].outcome.termination_condition == "interrupted":
             break
     return members, taught
@@ -183,7 +186,13 @@ def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], tor
     )
 
 
-def train_network(task: Task, seed: int, path: Path | None = None, taught: Taught | None = None) -> Member:
+def train_network(
+    task: Task,
+    seed: int,
+    path: Path | None = None,
+    taught: Taught | None = None,
+    start: Start | None = None,
+) -> Member:
     """Train a network by Algorithm 1.
 
     Parameters
@@ -196,11 +205,13 @@ def train_network(task: Task, seed: int, path: Path | None = None, taught: Taugh
         File of its checkpoint.
     taught : Taught, default=None
         What the teachers say.
+    start : Start, default=None
+        The weights that it starts from.
     """
     generator = torch.Generator().manual_seed(seed)
     settings = replace(task.settings, target=target_of(task, taught))
     with seeded(seed, task.device):
-        net, samples = make_net(task, generator)
+        net, samples = make_net(task, generator, start)
         y = None if task.samples.drawn else torch.from_numpy(task.labels.codes).to(task.device)
         net.n_pretrain_epochs_ = settings.pretrain_epochs
         net.notify("on_train_begin", X=samples, y=y)
@@ -247,7 +258,7 @@ def train_network(task: Task, seed: int, path: Path | None = None, taught: Taugh
     return Member(net, outcome)
 
 
-def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
+def make_net(task: Task, generator: torch.Generator, start: Start | None = None) -> tuple[SSLDECNet, Any]:
     """Return an untrained net, and the samples as it takes them.
 
     Parameters
@@ -256,6 +267,8 @@ def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
         What it is for.
     generator : torch.Generator
         CPU generator of its batches.
+    start : Start, default=None
+        The weights that it starts from.
     """
     samples, example = task.samples.place(task.device)
     params = dict(task.net_params)
@@ -268,6 +281,8 @@ def make_net(task: Task, generator: torch.Generator) -> tuple[SSLDECNet, Any]:
             task.method.head,
             voxelwise=task.samples.voxelwise,
         )
+        if start is not None:
+            start.load_into(network)
         params |= task.samples.net_params(network, samples, example)
         n_operations = estimate_operations(network, example)
     net = task.method.net(

@@ -43,11 +43,12 @@ def warn_of_outcomes(outcomes: Sequence[Outcome], classes: np.ndarray, settings:
     last = [outcome.history[-1]["labeled_accuracy"] for outcome in outcomes if outcome.n_iter > 0]
     # Without training towards the threshold, it is no promise.
     if settings.max_labeled_epochs > 0 and last and min(last) < settings.labeled_threshold:
+        name = "cycle__labeled_threshold" if settings.class_mean else "labeled_threshold"
         warn(
             f"Training on the labeled samples ended at an accuracy of {min(last):.3f}, below "
-            f"labeled_threshold={settings.labeled_threshold}, although iterations train on them for up to "
+            f"{name}={settings.labeled_threshold}, although iterations train on them for up to "
             f"cycle__max_labeled_epochs={settings.max_labeled_epochs} epochs. If some labels may be wrong, "
-            "lower labeled_threshold; otherwise raise cycle__max_labeled_epochs or lr.",
+            f"lower {name}; otherwise raise cycle__max_labeled_epochs or lr.",
             ConvergenceWarning,
         )
     for outcome in outcomes:

@@ -36,7 +36,6 @@ class SSLDECSegmenter(BaseSegmenter):
     {pretrain_epochs_voxels}
     {max_iter_voxels}
     {tol}
-    {labeled_threshold_voxels}
     {balance_voxels}
     class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default="labeled"
         Share of each class among all voxels, as a dict by class or in the order of `classes_`. "labeled"
@@ -55,6 +54,7 @@ class SSLDECSegmenter(BaseSegmenter):
     {device}
     {checkpoint_dir}
     {callbacks}
+    {warm_start}
     {n_jobs}
     {random_state}
     {verbose}
@@ -62,6 +62,7 @@ class SSLDECSegmenter(BaseSegmenter):
 
         {head__spread}
         {cycle__n_iter_no_change}
+        {cycle__labeled_threshold}
         {cycle__max_labeled_epochs}
         {cycle__labeled_weight}
         {cycle__targets}
@@ -120,6 +121,7 @@ class SSLDECSegmenter(BaseSegmenter):
     _parts: ClassVar[tuple[str, ...]] = (
         "head__spread",
         "cycle__n_iter_no_change",
+        "cycle__labeled_threshold",
         "cycle__max_labeled_epochs",
         "cycle__labeled_weight",
         "cycle__targets",
@@ -146,7 +148,6 @@ class SSLDECSegmenter(BaseSegmenter):
         pretrain_epochs: int | str = "auto",
         max_iter: int | str = "auto",
         tol: float = 1e-3,
-        labeled_threshold: float = 0.8,
         balance: float | str = "auto",
         class_prior: Any = "labeled",
         augment: Any = "auto",
@@ -162,6 +163,7 @@ class SSLDECSegmenter(BaseSegmenter):
         device: str | torch.device = "auto",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         callbacks: Any = None,
+        warm_start: bool = False,
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -173,7 +175,6 @@ class SSLDECSegmenter(BaseSegmenter):
         self.pretrain_epochs = pretrain_epochs
         self.max_iter = max_iter
         self.tol = tol
-        self.labeled_threshold = labeled_threshold
         self.balance = balance
         self.class_prior = class_prior
         self.augment = augment
@@ -189,6 +190,7 @@ class SSLDECSegmenter(BaseSegmenter):
         self.device = device
         self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
+        self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec._estimators.guidance import Guidance
+from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._samples.sources import Rows, Scans
 from sklearn_ssldec._samples.volumes import MapLabels
 from sklearn_ssldec._training.net import SSLDECNet
@@ -78,6 +79,8 @@ class Task:
         Whether progress is shown.
     transduction : bool
         Whether all samples are predicted after pre-training and in the end, where targets are drawn.
+    starts : tuple of Start
+        What each network starts from; empty for new networks.
     """
 
     samples: Rows | Scans
@@ -93,6 +96,7 @@ class Task:
     data_parallel: bool
     verbose: int
     transduction: bool = True
+    starts: tuple[Start, ...] = ()
 
     @property
     def n_classes(self) -> int:

@@ -50,7 +50,7 @@ def fit(path: Path, n_scans: int) -> None:
         while not finished.wait(0.01):
             peak[0] = max(peak[0], anonymous())
 
-    settings = {"cycle__targets": "drawn", "labeled_threshold": 0.0, "tol": 0.0, "min_batches": 1}
+    settings = {"cycle__targets": "drawn", "cycle__labeled_threshold": 0.0, "tol": 0.0, "min_batches": 1}
     seg = SSLDECSegmenter(
         device="cpu", random_state=0, pretrain_epochs=0, cycle__transduction=False, **settings
     )
