@@ -7,7 +7,7 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -264,14 +264,10 @@ class BaseSSLDEC(BaseEstimator):
             networks = [net.module_ for net in self.nets_]
             starts = starts_from(networks, self._net_classes, labels.classes, self.n_estimators)
         prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes)
-        settings = make_settings(
-            {**params, **self._of_part("cycle")},
-            auto,
-            method,
-            labels,
-            net_params["batch_size"],
-            is_warm=bool(starts),
+        anew = make_settings(
+            {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
         )
+        settings = shortened(anew, params) if starts else anew
         if isinstance(samples, Rows) and samples.drawn:
             net_params["target_views"] = settings.target_views
         is_auto = isinstance(self.module, str)
@@ -296,6 +292,7 @@ class BaseSSLDEC(BaseEstimator):
             verbose=self.verbose,
             transduction=self._of_part("cycle").get("transduction", True),
             starts=starts,
+            epochs_anew=anew.pretrain_epochs,
         )
 
     def _store(
@@ -319,12 +316,7 @@ class BaseSSLDEC(BaseEstimator):
 
 
 def make_settings(
-    params: Mapping[str, Any],
-    auto: Auto,
-    method: Method,
-    labels: EncodedLabels | MapLabels,
-    batch_size: int,
-    is_warm: bool = False,
+    params: Mapping[str, Any], auto: Auto, method: Method, labels: EncodedLabels | MapLabels, batch_size: int
 ) -> Settings:
     """Return the settings of Algorithm 1: the method's, else the user's, else the defaults.
 
@@ -340,8 +332,6 @@ def make_settings(
         The labels.
     batch_size : int
         Samples a batch.
-    is_warm : bool, default=False
-        Whether the networks were trained before, so that the defaults of epochs and iterations are a share.
     """
     names = {each.name for each in fields(Settings)} - {"target"}
     own = {
@@ -355,9 +345,6 @@ def make_settings(
     if "pretrain_epochs" not in chosen:
         chosen["pretrain_epochs"] = pretrain_epochs(len(labels.known), batch_size, auto)
     chosen["class_weight"] = check_class_weight(chosen.get("class_weight"), labels)
-    if is_warm:
-        for name in {"pretrain_epochs", "max_iter"} - own.keys():
-            chosen[name] = math.ceil(WARM_SHARE * chosen[name])
     if params["augment"] is None:  # all views would be the same
         chosen["target_views"] = 0
     if labels.is_complete:
@@ -394,6 +381,20 @@ def check_class_weight(class_weight: Any, labels: EncodedLabels | MapLabels) -> 
         )
     weights = np.array([float(class_weight.get(name, 1)) for name in names])
     return tuple((weights * counts.sum() / (weights @ counts)).tolist())
+
+
+def shortened(settings: Settings, params: Mapping[str, Any]) -> Settings:
+    """Return the settings of a warm start: a share of the epochs and iterations that "auto" stands for.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of a new network.
+    params : dict
+        The user's parameters.
+    """
+    names = [name for name in ("pretrain_epochs", "max_iter") if params.get(name, "auto") == "auto"]
+    return replace(settings, **{name: math.ceil(WARM_SHARE * getattr(settings, name)) for name in names})
 
 
 def check_learning_rate(name: str, value: Any) -> tuple[float, float]:

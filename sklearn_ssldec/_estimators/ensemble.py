@@ -153,7 +153,9 @@ def supervised_assignment(task: Task, seed: int, X: Any, codes: np.ndarray) -> n
         Soft assignments.
     """
     task = replace(task, samples=Rows(X), net_params={**task.net_params, "callbacks": None})
-    settings = replace(task.settings, max_iter=0, target=task.method.target(None))
+    settings = replace(
+        task.settings, pretrain_epochs=task.epochs_anew, max_iter=0, target=task.method.target(None)
+    )
     generator = torch.Generator().manual_seed(seed)
     with seeded(seed, task.device):
         net, samples = make_net(task, generator)

@@ -81,6 +81,8 @@ class Task:
         Whether all samples are predicted after pre-training and in the end, where targets are drawn.
     starts : tuple of Start
         What each network starts from; empty for new networks.
+    epochs_anew : int
+        Epochs of pre-training of a new network.
     """
 
     samples: Rows | Scans
@@ -97,6 +99,7 @@ class Task:
     verbose: int
     transduction: bool = True
     starts: tuple[Start, ...] = ()
+    epochs_anew: int = 0
 
     @property
     def n_classes(self) -> int:
