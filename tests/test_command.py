@@ -164,6 +164,15 @@ def test_predicting_gives_the_maps_of_the_fit(finished, capsys):
 # --- interruptions
 
 
+@pytest.fixture
+def answers_ctrl_c():
+    """Jobs in the background ignore Ctrl-C, and pytest may be one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("answers_ctrl_c")
 def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
     write_folder(tmp_path)
     options = ("--pretrain-epochs", "1", "--max-iter", "1")

@@ -91,7 +91,7 @@ def test_image_protocol(tmp_path, monkeypatch):
     quick = {"module__width": 0.02, "pretrain_epochs": 1, "max_iter": 1}
     methods = image_methods(1, **{**figure_5_mnist.PAPER, "module__convs_per_block": 1, **quick})
     errors = {name: run_one(estimator, load, 0)["error"] for name, estimator in methods.items()}
-    assert len(errors) == 8
+    assert len(errors) == 11
     assert all(0 <= error <= 1 for error in errors.values())
     assert methods["supervised only (max_iter=0)"].n_iter_ == 0
     assert methods["SSLDEC"].n_iter_ == 1

@@ -15,7 +15,6 @@ from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
 from sklearn_ssldec._estimators.rowwise import BaseClassifier
 from sklearn_ssldec._estimators.task import Method
-from sklearn_ssldec._samples.placing import place
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
@@ -238,7 +237,7 @@ class SSLDECClassifier(BaseClassifier):
         return result
 
     def _store_class_means(self, samples: Rows, labels: EncodedLabels) -> None:
-        known = place(samples.X[labels.labeled], torch.device("cpu"))
+        known, _ = Rows(samples.X[labels.labeled]).place(torch.device("cpu"))
         codes = labels.codes[labels.labeled]
         of_nets = []
         for net in self.nets_:

@@ -246,12 +246,12 @@ class SSLDECNet(NeuralNet):
         network = self.predicting()
         return self._forward_batches(X, lambda batch: network(self.weakly_augmented(batch)).exp())
 
-    def embed(self, X: Tensor) -> Tensor:
+    def embed(self, X: Any) -> Tensor:
         """Return embeddings.
 
         Parameters
         ----------
-        X : Tensor of shape (n, ...)
+        X : Tensor or SparseRows of shape (n, ...)
             Samples.
 
         Returns

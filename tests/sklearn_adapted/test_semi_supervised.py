@@ -10,7 +10,7 @@ What does not apply:
   `test_routing_passed_metadata_not_supported`: of a meta-estimator; SSLDEC trains a network;
 - `test_label_spreading_closed_form`, `test_label_propagation_closed_form`, `*_build_graph_normalized`,
   `*_non_zero_normalizer`, `test_predict_sparse_callable_kernel`: of graphs of neighbours;
-- `test_sparse_input_types`: SSLDEC takes dense samples only; that it refuses sparse ones is tested;
+- `test_sparse_input_types`: tests/test_sparse.py has more;
 - `test_distribution`, `test_predict_proba` at one half: of two labels and one point between them. A network
   is not symmetric in its two classes; probabilities are asked to sum to 1.
 """
@@ -20,7 +20,6 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -149,11 +148,6 @@ def test_distributions(dtype):
     assert_allclose(clf.label_distributions_.sum(axis=1), 1, atol=1e-6)
     assert_allclose(clf.predict_proba(THREE.astype(dtype)).sum(axis=1), 1, atol=1e-6)
     assert_array_equal(clf.label_distributions_.argmax(axis=1), [0, 1, 1])
-
-
-def test_sparse_input_is_refused():
-    with pytest.raises(TypeError, match="Sparse data was passed"):
-        SSLDECClassifier().fit(csr_array(THREE), [0, 1, -1])
 
 
 def test_convergence_warning():
