@@ -169,7 +169,7 @@ def test_an_interrupted_segmenter_segments(ctrl_c):
     maps[:, 6:18, 6:18] = 1
     images = maps + 0.2 * np.random.default_rng(0).standard_normal(maps.shape)
     settings = {"pretrain_epochs": 2, "max_iter": 3, "patches_per_epoch": 2, "min_batches": 1}
-    settings["labeled_threshold"] = 0.0
+    settings["cycle__labeled_threshold"] = 0.0
     seg = SSLDECSegmenter(module__width=0.05, patch_size=24, device="cpu", random_state=0, **settings)
     ctrl_c[0](4)
     interrupted(seg, images, [maps[0], None, None], n_iter=1)
