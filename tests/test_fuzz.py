@@ -99,13 +99,13 @@ class TinyNet(nn.Sequential):
 
 
 OF_BOTH = [
-    "alpha", "head__spread", "class_prior", "net__ema_decay", "labeled_threshold", "cycle__labeled_weight",
-    "lr", "cycle__max_labeled_epochs", "n_estimators", "optimizer", "net__precision", "pretrain_lr",
-    "cycle__target_views",
+    "alpha", "head__spread", "class_prior", "net__ema_decay", "cycle__labeled_weight", "lr", "n_estimators",
+    "cycle__max_labeled_epochs", "optimizer", "net__precision", "pretrain_lr", "cycle__target_views",
 ]  # fmt: skip
 VOXEL_PARAMETERS = {name: PARAMETERS[name] for name in OF_BOTH} | {
     "batch_size": st.integers(1, 3),
     "balance": st.sampled_from([0.0, 1.0]),
+    "cycle__labeled_threshold": PARAMETERS["labeled_threshold"],
     "cycle__frequency": st.sampled_from(["soft", "hard"]),
     "ignore_label": st.sampled_from([None, 0, 5]),
     "patch_size": st.sampled_from([3, 4, 7]),
