@@ -221,12 +221,10 @@ class SSLDECClassifier(BaseClassifier):
         return True
 
     def _method(self) -> Method:
-        drawn = partial(drawn_target, n_classes=len(self.classes_))
-        return Method(
-            head=partial(clustering_head, alpha=self.alpha_, spread=self.head_spread_),
-            target=drawn if self._is_drawn() else prior_target,
-            net=DrawnRowNet if self._is_drawn() else SSLDECNet,
-        )
+        head = partial(clustering_head, alpha=self.alpha_, spread=self.head_spread_)
+        if self._is_drawn():
+            return Method(head, partial(drawn_target, n_classes=len(self.classes_)), DrawnRowNet)
+        return Method(head, prior_target, SSLDECNet)
 
     def _fit_networks(
         self, samples: Any, labels: Any, auto: Auto, **data: Any

@@ -250,3 +250,29 @@ def as_pictures(images: Any) -> np.ndarray:
         return images
     low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
     return (images - low) / np.where(high > low, high - low, 1)
+
+
+def check_label_map(name: str, label_map: np.ndarray, image: np.ndarray) -> None:
+    """Refuse a label map that is not of the image, or has neither two nor three dimensions.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter, for the error.
+    label_map : ndarray of shape (...)
+        The label map.
+    image : ndarray of shape (...) or (n_channels, ...)
+        The image.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if label_map.ndim not in (2, 3):
+        raise ValueError(f"{name} must have two or three dimensions, got shape {label_map.shape}.")
+    if label_map.shape not in (image.shape, image.shape[1:]):
+        raise ValueError(
+            f"image must be of the shape of {name}, {label_map.shape}, with or without channels before it, "
+            f"got {image.shape}."
+        )

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_ssldec.display._drawing import class_color, drawing_on, import_pyplot, store_axes
+from sklearn_ssldec.display._drawing import (
+    check_label_map,
+    class_color,
+    drawing_on,
+    import_pyplot,
+    store_axes,
+)
 
 # What lies at the left and right, and at the bottom and top of each plane, as radiologists look at it.
 PLANES = (("sagittal", "AP", "IS"), ("coronal", "RL", "IS"), ("axial", "RL", "PA"))
@@ -110,13 +116,7 @@ class OutlineDisplay:
             If the shapes do not fit, or there are not two or three spatial dimensions.
         """
         image, label_map = np.asarray(image), np.asarray(label_map)
-        if label_map.ndim not in (2, 3):
-            raise ValueError(f"label_map must have two or three dimensions, got shape {label_map.shape}.")
-        if label_map.shape not in (image.shape, image.shape[1:]):
-            raise ValueError(
-                f"image must be of the shape of label_map, {label_map.shape}, with or without channels "
-                f"before it, got {image.shape}."
-            )
+        check_label_map("label_map", label_map, image)
         if spacing is not None and len(spacing) != label_map.ndim:
             raise ValueError(f"spacing must have a size for each of {label_map.ndim} axes, got {spacing!r}.")
         display = cls(image, label_map, spacing=spacing, names=names, background=background)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sklearn_ssldec.display._drawing import (
     check_fitted,
+    check_label_map,
     class_color,
     drawing_on,
     import_pyplot,
@@ -159,13 +160,7 @@ class SegmentationDisplay:
             If the shapes do not fit, or there are not two or three spatial dimensions.
         """
         image, y_pred = np.asarray(image), np.asarray(y_pred)
-        if y_pred.ndim not in (2, 3):
-            raise ValueError(f"y_pred must have two or three dimensions, got shape {y_pred.shape}.")
-        if y_pred.shape not in (image.shape, image.shape[1:]):
-            raise ValueError(
-                f"image must be of the shape of y_pred, {y_pred.shape}, with or without channels before it, "
-                f"got {image.shape}."
-            )
+        check_label_map("y_pred", y_pred, image)
         if y_true is not None:
             y_true = np.asarray(y_true)
             if y_true.shape != y_pred.shape:
