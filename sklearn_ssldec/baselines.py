@@ -916,6 +916,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {cycle__mix}
         {cycle__dice_weight}
         {cycle__min_confidence}
+        {cycle__largest_component}
         {cycle__transduction}
         {net__ema_decay}
         {net__precision}
@@ -959,6 +960,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "cycle__mix",
         "cycle__dice_weight",
         "cycle__min_confidence",
+        "cycle__largest_component",
         "cycle__transduction",
         "net__ema_decay",
         "net__precision",

@@ -194,7 +194,8 @@ class RunningTarget:
         Number of clusters.
     prior : Tensor of shape (n_clusters,), "labeled" or None, default=None
         The shares :math:`\pi_j` that `target_distribution` pulls towards; "labeled" is the running mean of
-        the shares of the classes among the labels that `see_labels` is told of.
+        the shares of the classes among the labels that `see_labels` is told of. As long as there are none,
+        it is the frequencies themselves: nothing is pulled.
     frequency : {"soft", "hard"}, default="soft"
         As in `target_distribution`.
     decay : float in [0, 1), default=0.99
@@ -233,7 +234,9 @@ class RunningTarget:
         f = count_frequencies(q, self.frequency).float()
         self.frequencies = self._mean(self.frequencies, f / f.sum(), self.n_calls)
         self.n_calls += 1
-        prior = self.labeled_shares.to(q.device) if isinstance(self.prior, str) else self.prior
+        prior = self.prior
+        if isinstance(prior, str):
+            prior = (self.labeled_shares if self.n_labeled_calls > 0 else self.frequencies).to(q.device)
         return target_distribution(q, prior, frequencies=self.frequencies)
 
     def see_labels(self, p: Tensor) -> None:

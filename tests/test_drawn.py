@@ -9,6 +9,8 @@ from numpy.testing import assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter, persistence
 from sklearn_ssldec._estimators.methods import hard_labels
+from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.components import outside_largest, single_component_classes
 from sklearn_ssldec._samples.drawn_patches import (
     DrawnPatches,
     LabeledVolumes,
@@ -19,6 +21,7 @@ from sklearn_ssldec._samples.drawn_patches import (
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec.augment import Compose, GaussianNoise, RandomAffine
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
+from sklearn_ssldec.clustering import RunningTarget
 
 
 def squares(n=6, size=24, seed=0):
@@ -194,12 +197,13 @@ def test_batches_hold_labels_of_labeled_patches_only():
         drawn, 2, n_batches=1, n_unlabeled=2, n_labeled=3, size=(10, 10), outer_size=(14, 14), balance=0.5,
         generator=torch.Generator().manual_seed(0), device=torch.device("cpu"),
     )  # fmt: skip
-    X, (p, weight, n_own) = patches.draw()
+    X, (p, weight, n_own, is_whole) = patches.draw()
     assert X.shape == (5, 1, 14, 14)
     assert n_own == 2
     assert not p[:2].any()
     assert_array_equal(p[2:].sum(1), weight[2:])
     assert len(patches) == 5
+    assert_array_equal(is_whole, [False, False, True, True, True])
 
 
 def test_two_views_share_what_moves_voxels():
@@ -222,7 +226,7 @@ def test_moving_voxels_moves_their_targets():
     )  # fmt: skip
     _, targets = patches.draw()
     X = targets.p[:, 1:].clone()  # an image of the labels themselves
-    moved, (p, weight, _) = move_voxels([affine], X, targets, (16, 16), 0.0)
+    moved, (p, weight, *_) = move_voxels([affine], X, targets, (16, 16), 0.0)
     assert moved.shape == (8, 1, 16, 16)
     known = weight > 0
     assert known.float().mean() > 0.5
@@ -234,7 +238,8 @@ def test_voxels_that_the_network_is_unsure_of_take_no_part(fitted):
     X = torch.randn(2, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     largest = net.taught(X).amax(1)
     net.target_, net.min_confidence = hard_labels, float(largest.median())
-    _, weight = net._with_targets(X, torch.zeros(2, 2, 24, 24), torch.ones(2, 24, 24), 2)
+    targets = Targets(torch.zeros(2, 2, 24, 24), None, 2)
+    _, weight = net._with_targets(X, targets, torch.ones(2, 24, 24))
     assert_array_equal(weight > 0, largest >= largest.median())
 
 
@@ -244,3 +249,111 @@ def test_saved_and_loaded(fitted, tmp_path):
     loaded = persistence.load(tmp_path / "seg.ssldec")
     assert loaded.plan_ == seg.plan_
     assert_array_equal(loaded.predict_proba(images), seg.predict_proba(images))
+
+
+# One piece of each structure ---------------------------------------------------------------------------
+
+
+def test_the_smaller_components_of_each_class():
+    codes = torch.tensor(
+        [
+            [[1, 1, 0, 2], [0, 0, 1, 2], [2, 0, 0, 0]],  # the 1 touches the others at a corner only
+            [[0, 0, 0, 0], [0, 2, 0, 2], [0, 2, 0, 0]],
+        ]
+    )
+    smaller = outside_largest(codes, [1, 2])
+    assert_array_equal(smaller.nonzero(), [[0, 1, 2], [0, 2, 0], [1, 1, 3]])
+    assert_array_equal(outside_largest(codes, [1]).nonzero(), [[0, 1, 2]])
+    assert not outside_largest(torch.zeros(1, 3, 3, 3, dtype=torch.int64), [1]).any()
+
+
+def maps_of_pieces(n):
+    """Class 1 is one piece, class 2 two, class 3 one and a crumb."""
+    codes = np.zeros((n, 12, 12), dtype=np.int16)
+    codes[:, 1:5, 1:5] = 1
+    codes[:, 1:3, 7:9] = codes[:, 4:6, 7:9] = 2
+    codes[:, 7:11, 1:8] = 3
+    codes[:, 7, 10] = 3
+    return codes
+
+
+def test_which_structures_are_of_one_piece():
+    codes = maps_of_pieces(10)
+    assert single_component_classes(list(codes), [None] * 10) == (1, 3)
+    assert single_component_classes(list(codes[:9]), [None] * 9) == ()  # too few to tell
+    unknown = codes.copy()
+    unknown[0, 11, 11] = -1  # a map that is not whole tells nothing
+    assert single_component_classes(list(unknown), [None] * 10) == ()
+    assert single_component_classes(list(unknown), list(unknown < 0)) == (1, 3)
+    assert single_component_classes([*codes, None], [None] * 11) == (1, 3)
+    codes[0, 1:5, 3] = 0  # one map of ten has two pieces
+    assert single_component_classes(list(codes), [None] * 10) == (3,)
+
+
+def images_of_pieces(n):
+    maps = maps_of_pieces(n).repeat(2, axis=1).repeat(2, axis=2)
+    return maps + 0.3 * np.random.default_rng(0).standard_normal(maps.shape), list(maps.astype(int))
+
+
+@pytest.mark.parametrize(("choice", "labels"), [("auto", [1, 3]), (True, [1, 2, 3]), (False, [])])
+def test_targets_keep_the_largest_component(choice, labels):
+    images, maps = images_of_pieces(11)
+    quick = {"pretrain_epochs": 1, "max_iter": 0, "patches_per_epoch": 8, "cycle__transduction": False}
+    seg = segmenter(cycle__largest_component=choice, **quick).fit(images, [*maps[:10], None])
+    assert seg.plan_["largest_component"] == labels
+    net = seg.nets_[0]
+    codes = torch.from_numpy(maps[0])[None]
+    q = 0.1 + 0.6 * (codes[:, None] == torch.arange(4).view(1, 4, 1, 1)).float()
+    net.taught, net.target_ = lambda X: q, hard_labels
+    targets = Targets(torch.zeros_like(q), None, 1)
+    p, _ = net._with_targets(torch.zeros(1, 1, 24, 24), targets, torch.ones(1, 24, 24))
+    expected = codes.clone()
+    expected[outside_largest(codes, labels)] = 0
+    assert_array_equal(p.argmax(1), expected)
+    assert_array_equal(p.sum(1), torch.ones(1, 24, 24))
+
+
+def test_voxels_outside_the_volume_connect_nothing():
+    images, maps = images_of_pieces(11)
+    seg = segmenter(pretrain_epochs=1, max_iter=0, patches_per_epoch=8, cycle__transduction=False)
+    net = seg.fit(images, [*maps[:10], None]).nets_[0]
+    codes = torch.zeros(1, 24, 24, dtype=torch.int64)
+    codes[0, 4, 2:12] = 1
+    q = 0.1 + 0.6 * (codes[:, None] == torch.arange(4).view(1, 4, 1, 1)).float()
+    inside = torch.ones(1, 24, 24)
+    inside[0, :, 8] = 0
+    net.taught, net.target_ = lambda X: q, hard_labels
+    p, _ = net._with_targets(torch.zeros(1, 1, 24, 24), Targets(torch.zeros_like(q), None, 1), inside)
+    assert_array_equal(p[0, 1].nonzero()[:, 1], [2, 3, 4, 5, 6, 7])
+
+
+def test_a_largest_component_needs_a_background():
+    images, maps = squares(3)
+    with pytest.raises(ValueError, match=r"needs the label 0, .* the labels are \[1, 2\]"):
+        segmenter(cycle__largest_component=True).fit(images, [maps[0] + 1, None, None])
+
+
+# The shares that eq. 2 pulls towards ------------------------------------------------------------------
+
+
+def test_without_labels_the_target_only_sharpens():
+    q = torch.tensor([[0.8, 0.2], [0.6, 0.4]])
+    target = RunningTarget(2, "labeled")
+    expected = q.square() / q.square().sum(1, keepdim=True)
+    assert torch.allclose(target(q), expected)
+    target.see_labels(torch.tensor([[1.0, 0.0]] * 8))
+    assert (target(q)[:, 0] > expected[:, 0]).all()
+
+
+def test_scribbles_tell_nothing_of_the_shares():
+    images, maps = squares(4)
+    scribbles = [np.where(np.arange(24)[:, None] % 12 == 0, labels, -1) for labels in maps[1:]]
+    quick = {
+        "pretrain_epochs": 1, "max_iter": 1, "patches_per_epoch": 16, "cycle__transduction": False,
+        "cycle__labeled_threshold": 0.0,
+    }  # fmt: skip
+    only_scribbles = segmenter(**quick).fit(images, [None, *scribbles])
+    assert only_scribbles.nets_[0].target_.n_labeled_calls == 0
+    one_map = segmenter(**quick).fit(images, [maps[0], *scribbles]).nets_[0].target_
+    assert one_map.n_labeled_calls > 0
+    assert one_map.labeled_shares[1] > 0.1  # what the map has, and the scribbles have not

@@ -320,6 +320,12 @@ warm_start : bool, default=False
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest probability is smaller
   take no part in the loss, where targets are drawn. Default: 0.
 """,
+    "cycle__largest_component": """
+- ``cycle__largest_component`` ("auto" or bool): whether drawn targets keep of each class only its
+  largest connected component in a patch; the target of its other voxels is label 0. True: of all
+  classes but 0, False: of none. Default: "auto", of those that are in one piece in 95 % of the
+  label maps that have them, of which there must be at least 10; `plan_` says which.
+""",
     "cycle__min_confidence_fixmatch": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
   take no part in the loss. Default: 0.95.
@@ -448,8 +454,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """,
     "plan_": """
 plan_ : dict
-    What was chosen for these volumes: when targets are computed, patch and batch size, and where
-    `module` is "auto" the network, with its levels, strides and width.
+    What was chosen for these volumes: when targets are computed, patch and batch size, of which
+    labels drawn targets keep the largest component, and where `module` is "auto" the network, with
+    its levels, strides and width.
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int

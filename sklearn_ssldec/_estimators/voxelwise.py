@@ -21,6 +21,7 @@ from sklearn_ssldec._estimators.outcomes import (
     warn_of_outcomes,
 )
 from sklearn_ssldec._estimators.planning import name_network, plan
+from sklearn_ssldec._samples.components import single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
@@ -99,12 +100,16 @@ class BaseSegmenter(BaseSSLDEC):
             )
         self.plan_ = self._make_plan(shapes)
         auto = choose_auto_voxels(self.plan_, resolve_device(self.device))
+        patch_params = {name: self.plan_[name] for name in ("patches_per_epoch", "balance")}
+        if self._is_drawn():
+            patch_params["single_component"] = of_one_piece = self._single_component(labels)
+            self.plan_["largest_component"] = self.classes_[list(of_one_piece)].tolist()
         samples = Scans(
             volumes,
             labels.ignored,
             self._scaling(),
             self.plan_["patch_size"],
-            {"patches_per_epoch": self.plan_["patches_per_epoch"], "balance": self.plan_["balance"]},
+            patch_params,
             drawn=self._is_drawn(),
         )
         y_call = [*labels.maps, labels.classes.tolist()]
@@ -227,13 +232,28 @@ class BaseSegmenter(BaseSSLDEC):
                 "view of a patch. cycle__targets='all' takes more."
             )
         if targets == "all":
-            for name in ("mix", "dice_weight", "min_confidence"):
+            for name in ("mix", "dice_weight", "min_confidence", "largest_component"):
                 if name in cycle:
                     raise ValueError(
                         f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
                         f"{cycle[name]!r} with 'all'."
                     )
         return targets
+
+    def _single_component(self, labels: MapLabels) -> tuple[int, ...]:
+        """Return the codes of the classes of which targets keep the largest component."""
+        wanted = self._of_part("cycle").get("largest_component", "auto")
+        has_background = labels.classes[0] == 0
+        if wanted is True and not has_background:
+            raise ValueError(
+                "cycle__largest_component=True needs the label 0, the target of voxels outside of the "
+                f"largest component; the labels are {labels.classes.tolist()}."
+            )
+        if not wanted or not has_background:
+            return ()
+        if wanted == "auto":
+            return single_component_classes(labels.maps, labels.ignored)
+        return tuple(range(1, len(labels.classes)))
 
     def _make_plan(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Choose where targets are computed, and what depends on the shapes of the volumes."""

@@ -90,11 +90,14 @@ class Targets(NamedTuple):
         Weights in the loss; None weighs all alike.
     n_own : int
         The first `n_own` rows are the batch's own; labeled rows that joined it follow.
+    is_whole : Tensor of bool of shape (n_rows,), or None
+        Whether the label of each voxel of a patch is known; None if nobody asks.
     """
 
     p: Tensor
     weight: Tensor | None
     n_own: int
+    is_whole: Tensor | None = None
 
 
 class TensorSlices:

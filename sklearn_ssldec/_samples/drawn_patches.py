@@ -245,7 +245,8 @@ class DrawnPatches(Dataset):
         classes = torch.arange(self.n_classes, device=self.device)
         p = (where.unsqueeze(1) == classes.view(-1, *[1] * len(self.size))).float()
         p[: self.n_unlabeled] = 0
-        return move(torch.stack(images), self.device), Targets(p, known.float(), self.n_unlabeled)
+        is_whole = (where != -1).flatten(1).all(1)
+        return move(torch.stack(images), self.device), Targets(p, known.float(), self.n_unlabeled, is_whole)
 
 
 class DrawnBatches:
@@ -338,7 +339,7 @@ def move_voxels(
     progress : float
         How far training has come.
     """
-    p, known, n_own = targets
+    p, known = targets.p, targets.weight
     batch = torch.cat([X, p * known[:, None], known[:, None]], dim=1)  # type: ignore[index]
     for i, part in enumerate(weak):
         if i == len(weak) - 1 and isinstance(part, RandomAffine):
@@ -350,4 +351,4 @@ def move_voxels(
     p = p / p.sum(1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
     # Half, not all: between the slices of a volume of which some are labeled, no voxel has only labeled
     # neighbours once it is turned a little.
-    return X, Targets(p, (known > 0.5).to(X), n_own)
+    return X, targets._replace(p=p, weight=(known > 0.5).to(X))

@@ -147,7 +147,7 @@ def augment_patches(
         if not is_spatial:
             X = apply(part, X, progress)
             continue
-        p, weight, n_own = targets
+        p, weight = targets.p, targets.weight
         size = p.shape[2:]
         padding = [
             side for n, m in zip(X.shape[:1:-1], reversed(size), strict=True) for side in ((n - m) // 2,) * 2
@@ -164,5 +164,5 @@ def augment_patches(
         scale = weight.flatten(1).max(1).values.view(-1, *[1] * len(size))
         # Half, not all: between the slices of a volume of which some are labeled, no voxel has only labeled
         # neighbours once it is turned a little.
-        targets = Targets(p, (known > 0.5) * scale, n_own)
+        targets = targets._replace(p=p, weight=(known > 0.5) * scale)
     return X, targets

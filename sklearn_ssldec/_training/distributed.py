@@ -159,7 +159,7 @@ class Processes:
         targets : Targets
             Their targets.
         """
-        p, weight, n_own = targets
+        p, weight, n_own = targets.p, targets.weight, targets.n_own
         if len(X) < 2 * self.size:
             return X, targets, 1.0
         positions = torch.arange(len(X)).tensor_split([n_own])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.components import outside_largest
 from sklearn_ssldec._samples.drawn_patches import (
     DrawnBatches,
     DrawnPatches,
@@ -49,6 +50,9 @@ class DrawnNet(Drawing, VoxelNet):
         Weight of the Dice loss beside the divergence.
     min_confidence : float
         Unlabeled voxels whose largest probability is smaller take no part in the loss.
+    single_component : tuple of int
+        Classes of which the targets keep the largest connected component; the target of their other voxels is
+        class 0.
     iterator_train : type, default=DrawnBatches
         What cuts batches.
     **kwargs
@@ -62,11 +66,13 @@ class DrawnNet(Drawing, VoxelNet):
         mix: BoxMix | None = None,
         dice_weight: float = 1.0,
         min_confidence: float = 0.0,
+        single_component: tuple[int, ...] = (),
         iterator_train: type = DrawnBatches,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
+        self.single_component = single_component
         self.labeled_weight_ = 1.0
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
@@ -132,7 +138,7 @@ class DrawnNet(Drawing, VoxelNet):
             images, targets = kinds.draw()
             with torch.no_grad(), self.autocast():
                 codes = network(images).argmax(1).cpu()
-            p, weight, _ = self._within_margin(targets)
+            p, weight = self._within_margin(targets)
             known = (weight[-1] > 0).cpu()
             truth, found = p[-1].argmax(0).cpu()[known], codes[-1][known]
             right += torch.bincount(truth[truth == found], minlength=n_classes)
@@ -192,9 +198,10 @@ class DrawnNet(Drawing, VoxelNet):
         """Augment the batch, find the targets of its unlabeled patches, and compute the loss."""
         views = two_views(self.augment)
         X, targets = move_voxels(views.weak, *batch, tuple(self.patch_size), self.progress_)
-        p, weight, n = self._within_margin(targets)
+        p, weight = self._within_margin(targets)
+        n = targets.n_own
         if n > 0:
-            p, weight = self._with_targets(X, p, weight, n)
+            p, weight = self._with_targets(X, targets._replace(p=p), weight)
         for part in views.strong:
             X = apply(part, X, self.progress_)
         if n > 0 and self.mix is not None:
@@ -211,24 +218,32 @@ class DrawnNet(Drawing, VoxelNet):
         loss.backward()
         return {"loss": loss, "y_pred": log_q}
 
-    def _within_margin(self, targets: Targets) -> tuple[Tensor, Tensor, int]:
+    def _within_margin(self, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Return targets and weights of the voxels that the network's output has."""
         inner = tuple(n - 2 * m for n, m in zip(self.patch_size, self.margin, strict=True))
         weight = torch.ones_like(targets.p[:, 0]) if targets.weight is None else targets.weight
-        return crop(targets.p, inner), crop(weight[:, None], inner)[:, 0], targets.n_own
+        return crop(targets.p, inner), crop(weight[:, None], inner)[:, 0]
 
-    def _with_targets(self, X: Tensor, p: Tensor, weight: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Put targets and weights of the first `n` patches in."""
+    def _with_targets(self, X: Tensor, targets: Targets, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Put targets and weights of the unlabeled patches in."""
+        p, n = targets.p, targets.n_own
         q = self.taught(X[:n])
         takes_part = weight[:n] > 0
         rows = q.movedim(1, -1)[takes_part]
         if isinstance(self.target_, RunningTarget):
-            # Of patches that were drawn as the unlabeled ones are.
-            first = n + count_balanced(self.balance, len(p) - n)
-            self.target_.see_labels(p[first:].movedim(1, -1)[weight[first:] > 0])
-        targets = torch.zeros_like(q).movedim(1, -1)
-        targets[takes_part] = self.targets_of(rows)
-        p = torch.cat([targets.movedim(-1, 1), p[n:]])
+            # Of patches that were drawn as the unlabeled ones are, without scribbles.
+            counts = weight > 0
+            counts[: n + count_balanced(self.balance, len(p) - n)] = False
+            if targets.is_whole is not None:
+                counts[~targets.is_whole] = False
+            self.target_.see_labels(p.movedim(1, -1)[counts])
+        of_own = torch.zeros_like(q).movedim(1, -1)
+        of_own[takes_part] = self.targets_of(rows)
+        if self.single_component:
+            predicted = q.argmax(1).where(takes_part, 0)
+            of_own[outside_largest(predicted, self.single_component)] = _one_hot_0(of_own)
         confident = q.amax(1) >= self.min_confidence
+        p = torch.cat([of_own.movedim(-1, 1), p[n:]])
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
 
     def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
@@ -237,3 +252,10 @@ class DrawnNet(Drawing, VoxelNet):
         if self.dice_weight > 0:
             loss = loss + self.dice_weight * dice_loss(y_true.p, y_pred, y_true.weight)
         return loss
+
+
+def _one_hot_0(p: Tensor) -> Tensor:
+    """Return the target of class 0."""
+    target = p.new_zeros(p.shape[-1])
+    target[0] = 1
+    return target

@@ -1,0 +1,81 @@
+"""Structures that are one piece in the label maps are one piece in the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+# A structure is one piece if its largest component has this share of its voxels, in this share of the label
+# maps that have it, of which there must be so many; more than MOST_MAPS are not looked at.
+MOST = 0.95
+LEAST_MAPS = 10
+MOST_MAPS = 200
+
+
+def single_component_classes(
+    maps: Sequence[np.ndarray | None], ignored: Sequence[np.ndarray | None]
+) -> tuple[int, ...]:
+    """Return the classes that are one connected piece in nearly all label maps; never class 0.
+
+    Parameters
+    ----------
+    maps : sequence of (ndarray of int, of the volume's spatial shape, or None)
+        Class of each voxel, -1 where it is not known. Maps with such voxels tell nothing.
+    ignored : sequence of (ndarray of bool, or None)
+        Voxels that take part in nothing.
+    """
+    shares: dict[int, list[float]] = {}
+    for codes, mask in zip(maps, ignored, strict=True):
+        if codes is None or (codes < 0 if mask is None else (codes < 0) & ~mask).any():
+            continue
+        for code in np.unique(codes[codes > 0]).tolist():
+            of_class = shares.setdefault(code, [])
+            if len(of_class) < MOST_MAPS:
+                sizes = _component_sizes(codes == code)[0]
+                of_class.append(sizes.max() / sizes.sum())
+    return tuple(
+        code
+        for code, of_class in sorted(shares.items())
+        if len(of_class) >= LEAST_MAPS and np.mean(np.array(of_class) >= MOST) >= MOST
+    )
+
+
+def outside_largest(codes: Tensor, classes: Sequence[int]) -> Tensor:
+    r"""Return where a class is that is not in its largest connected component.
+
+    Parameters
+    ----------
+    codes : Tensor of int of shape (n, \*spatial)
+        Class of each voxel of some patches. Voxels are connected by their sides.
+    classes : sequence of int
+        The classes to look at.
+
+    Returns
+    -------
+    Tensor of bool of shape (n, \*spatial)
+        True at voxels of the smaller components.
+
+    Examples
+    --------
+    >>> import torch
+    >>> outside_largest(torch.tensor([[[1, 1, 0, 1]]]), [1])
+    tensor([[[False, False, False,  True]]])
+    """
+    known = codes.cpu().numpy()
+    outside = np.zeros(known.shape, dtype=bool)
+    for of_patch, found in zip(known, outside, strict=True):
+        for code in classes:
+            sizes, components = _component_sizes(of_patch == code)
+            if len(sizes) > 1:
+                found |= (components > 0) & (components != 1 + sizes.argmax())
+    return torch.from_numpy(outside).to(codes.device)
+
+
+def _component_sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of voxels of each component, and the components, numbered from 1."""
+    components, _ = ndimage.label(mask)
+    return np.bincount(components.ravel())[1:], components
