@@ -13,8 +13,10 @@ from torch import Tensor
 from sklearn_ssldec.clustering import (
     MANY_ROWS,
     OneHot,
+    accepted_classes,
     balanced_subset,
     hard_assignment,
+    restrict_to_candidates,
     target_distribution,
 )
 
@@ -254,11 +256,15 @@ class SSLDEC:
     X : Samples
         All samples, L and U, as the model takes them.
     y : Tensor of shape (n_samples,), int64
-        Class of each labeled sample, -1 for an unlabeled one.
+        Class of each labeled sample, -1 for an unlabeled one, and for a partial label its place in
+        `candidates`, behind the classes.
     n_classes : int
         Number of classes.
     settings : Settings
         The settings.
+    candidates : Tensor of shape (n_partial, n_classes), bool, default=None
+        Candidate classes of each partial label. The targets of samples with a partial label come from the
+        model, among its candidates.
     generator : torch.Generator, default=None
         CPU generator of the balanced subsets.
     report : callable, default=None
@@ -281,6 +287,7 @@ class SSLDEC:
         n_classes: int,
         settings: Settings,
         *,
+        candidates: Tensor | None = None,
         generator: torch.Generator | None = None,
         report: Callable[[Outcome], None] | None = None,
         outcome: Outcome | None = None,
@@ -289,7 +296,9 @@ class SSLDEC:
         self.generator, self.report = generator, report
         self.L = (y >= 0).nonzero().squeeze(1)
         self.labels = y[self.L].long()
-        self.Y = OneHot(y, n_classes, settings.label_smoothing, settings.class_weight)
+        self.candidates = candidates
+        self.Y = OneHot(y, n_classes, settings.label_smoothing, settings.class_weight, candidates)
+        self.accepted = accepted_classes(n_classes, candidates, y.device)
         self.outcome = Outcome() if outcome is None else outcome
         self.Q = self.predicted = torch.empty(0)
         self._last_state: Any = None
@@ -409,6 +418,9 @@ class SSLDEC:
             for rows in Q.split(MANY_ROWS):
                 rows /= rows.sum(1, keepdim=True)
             counted_as = hard_assignment(Q)
+        if self.candidates is not None:
+            restrict_to_candidates(Q, self.Y.y, self.candidates)
+            counted_as = hard_assignment(Q)
         return self.settings.target(Q), counted_as
 
     def stand_in(self, P: Tensor, counted_as: Tensor) -> int:
@@ -431,7 +443,7 @@ class SSLDEC:
         absent = _absent(counted_as, self.n_classes)
         chosen = torch.isin(self.labels, absent)
         rows = self.L[chosen]
-        P[rows] = self.Y[rows].to(P.dtype)
+        P[rows] = self.Y[rows][:, : self.n_classes].to(P.dtype)
         counted_as[rows] = self.labels[chosen].to(counted_as.dtype)
         return len(absent)
 
@@ -550,11 +562,13 @@ class SSLDEC:
         Returns
         -------
         float
-            Share of correct predictions, or the mean of the classes' shares.
+            Share of correct predictions, or the mean of the classes' shares. To predict a candidate of a
+            partial label is correct.
         """
-        correct = (Q.argmax(1) == self.labels).float()
+        correct = self.accepted[self.labels, Q.argmax(1)].float()
         if self.settings.class_mean:
-            correct = torch.bincount(self.labels, correct) / torch.bincount(self.labels)
+            counts = torch.bincount(self.labels)
+            correct = torch.bincount(self.labels, correct)[counts > 0] / counts[counts > 0]
         return correct.mean().item()
 
     # Records ------------------------------------------------------------------------------------------------

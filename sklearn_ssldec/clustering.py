@@ -239,16 +239,21 @@ class RunningTarget:
             prior = (self.labeled_shares if self.n_labeled_calls > 0 else self.frequencies).to(q.device)
         return target_distribution(q, prior, frequencies=self.frequencies)
 
-    def see_labels(self, p: Tensor) -> None:
+    def see_labels(self, p: Tensor, candidates: Tensor | None = None) -> None:
         """Take the labels of some samples into the shares of the classes.
 
         Parameters
         ----------
-        p : Tensor of shape (n_samples, n_clusters)
+        p : Tensor of shape (n_samples, n_clusters) or (n_samples, n_clusters + n_partial)
             Labels, one-hot.
+        candidates : Tensor of shape (n_partial, n_clusters), bool, default=None
+            Candidates of each partial label; they share in it as they do in the labels so far.
         """
         if len(p) == 0:
             return
+        if candidates is not None:
+            within = candidates * self.labeled_shares.to(p)
+            p = p[:, : self.n_clusters] + p[:, self.n_clusters :] @ (within / within.sum(1, keepdim=True))
         # As if one sample of each class had been seen besides: no class is impossible.
         shares = (p.sum(0) + 1).float()
         self.labeled_shares = self._mean(self.labeled_shares, shares / shares.sum(), self.n_labeled_calls)
@@ -306,6 +311,9 @@ class OneHot:
         Share of each target that is spread evenly over all classes.
     class_weight : sequence of float of length n_classes, default=None
         Weight of the samples of each class in the loss; None weighs all alike.
+    candidates : Tensor of shape (n_partial, n_classes), bool, default=None
+        Candidate classes of each partial label, as in `merge_candidates`. Partial label i is
+        ``n_classes + i`` in `y`, and a column of the targets behind those of the classes.
 
     Examples
     --------
@@ -321,8 +329,10 @@ class OneHot:
         n_classes: int,
         smoothing: float = 0.0,
         class_weight: Sequence[float] | None = None,
+        candidates: Tensor | None = None,
     ) -> None:
         self.y, self.n_classes, self.smoothing = y, n_classes, smoothing
+        self.n_targets = n_classes + (0 if candidates is None else len(candidates))
         self.class_weight = None if class_weight is None else torch.tensor(class_weight, device=y.device)
 
     @property
@@ -332,7 +342,7 @@ class OneHot:
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Return the targets of `rows`; those of unlabeled samples are meaningless."""
-        classes = torch.arange(self.n_classes, device=self.device)
+        classes = torch.arange(self.n_targets, device=self.device)
         one_hot = (self.y[rows].clamp_min(0)[..., None] == classes).float()
         if self.smoothing == 0:
             return one_hot
@@ -451,6 +461,115 @@ def dice_loss(p: Tensor, log_q: Tensor, weight: Tensor | None = None, axis: int 
         weight = weight.unsqueeze(axis)
         both, squares = weight * both, weight * squares
     return 1 - ((both.sum(other) + 1) / (squares.sum(other) + 1)).mean()
+
+
+def merge_candidates(p: Tensor, log_q: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Count the candidate classes of partial labels as one class, for the marginal loss.
+
+    A partial label names several classes, its candidates, of which one is the sample's: "background, or a
+    structure that nobody marked in this scan". Where a sample has one, the probabilities of its candidates
+    are summed, and the sum takes the place of the first class's. A loss of the two results is the marginal
+    loss [1]_. That of eq. 3 is :math:`-\log \sum_{j \in C} q_j` for a partial label of candidates C.
+
+    Parameters
+    ----------
+    p : Tensor of shape (n, n_classes + n_partial, ...)
+        Targets: behind those of the classes, how much of each partial label a sample has.
+    log_q : Tensor of shape (n, n_classes, ...)
+        Logarithm of the soft assignments.
+    candidates : Tensor of shape (n_partial, n_classes), bool
+        Candidate classes of each partial label. The first class is one of them.
+
+    Returns
+    -------
+    p, log_q : Tensor of shape (n, n_classes, ...)
+        Targets and soft assignments, for `kl_divergence` and `dice_loss`.
+
+    References
+    ----------
+    .. [1] G. Shi, L. Xiao, Y. Chen, S. K. Zhou, "Marginal loss and exclusion loss for partially supervised
+       multi-organ segmentation", Medical Image Analysis 70, 2021, :doi:`10.1016/j.media.2021.101979`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> log_q = torch.tensor([[0.25, 0.25, 0.5]]).log()
+    >>> background_or_class_2 = torch.tensor([[True, False, True]])
+    >>> p = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
+    >>> p, log_q = merge_candidates(p, log_q, background_or_class_2)
+    >>> p, log_q.exp().round(decimals=4)
+    (tensor([[1., 0., 0.]]), tensor([[0.7500, 0.2500, 0.0000]]))
+    >>> kl_divergence(p, log_q)   # -log 0.75
+    tensor(0.2877)
+    """
+    n_classes = log_q.shape[1]
+    others = candidates.to(log_q)
+    others[:, 0] = 0
+    partial, q = p[:, n_classes:], log_q.exp()
+    moved = q * torch.einsum("np...,pc->nc...", partial, others)
+    q = q - moved
+    q = torch.cat([q[:, :1] + moved.sum(1, keepdim=True), q[:, 1:]], dim=1)
+    p = torch.cat([p[:, :1] + partial.sum(1, keepdim=True), p[:, 1:n_classes]], dim=1)
+    return p, q.clamp_min(torch.finfo(q.dtype).tiny).log()
+
+
+def restrict_to_candidates(q: Tensor, y: Tensor, candidates: Tensor) -> None:
+    """Restrict soft assignments of samples with a partial label to its candidates, in place.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_samples, n_classes)
+        Soft assignments; changed in place.
+    y : Tensor of int of shape (n_samples,)
+        ``n_classes + i`` where a sample has the partial label i.
+    candidates : Tensor of shape (n_partial, n_classes), bool
+        Candidate classes of each partial label.
+
+    Examples
+    --------
+    >>> import torch
+    >>> q = torch.tensor([[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]])
+    >>> restrict_to_candidates(q, torch.tensor([-1, 3]), torch.tensor([[True, False, True]]))
+    >>> q
+    tensor([[0.2500, 0.5000, 0.2500],
+            [0.5000, 0.0000, 0.5000]])
+    """
+    n_classes = q.shape[1]
+    for rows, codes in zip(q.split(MANY_ROWS), y.split(MANY_ROWS), strict=True):
+        chosen = (codes >= n_classes).nonzero().squeeze(1)
+        # In half precision all of them may be 0.
+        known = rows[chosen].float().clamp_min(torch.finfo(torch.float32).tiny)
+        known = known * candidates[codes[chosen].long() - n_classes]
+        rows[chosen] = (known / known.sum(1, keepdim=True)).to(q.dtype)
+
+
+def accepted_classes(n_classes: int, candidates: Tensor | None, device: torch.device) -> Tensor:
+    """Return which classes agree with each label: with a class itself, with a partial label its candidates.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    candidates : Tensor of shape (n_partial, n_classes), bool, or None
+        Candidate classes of each partial label; None if there is none.
+    device : torch.device
+        Where to.
+
+    Returns
+    -------
+    Tensor of shape (n_classes + n_partial, n_classes), bool
+        True where a class agrees.
+
+    Examples
+    --------
+    >>> import torch
+    >>> accepted_classes(2, torch.tensor([[True, True]]), torch.device("cpu"))
+    tensor([[ True, False],
+            [False,  True],
+            [ True,  True]])
+    """
+    own = torch.eye(n_classes, dtype=torch.bool, device=device)
+    return own if candidates is None else torch.cat([own, candidates.to(device)])
 
 
 def balanced_subset(

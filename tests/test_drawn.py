@@ -279,15 +279,15 @@ def maps_of_pieces(n):
 
 def test_which_structures_are_of_one_piece():
     codes = maps_of_pieces(10)
-    assert single_component_classes(list(codes), [None] * 10) == (1, 3)
-    assert single_component_classes(list(codes[:9]), [None] * 9) == ()  # too few to tell
+    assert single_component_classes(list(codes), [None] * 10, 4) == (1, 3)
+    assert single_component_classes(list(codes[:9]), [None] * 9, 4) == ()  # too few to tell
     unknown = codes.copy()
     unknown[0, 11, 11] = -1  # a map that is not whole tells nothing
-    assert single_component_classes(list(unknown), [None] * 10) == ()
-    assert single_component_classes(list(unknown), list(unknown < 0)) == (1, 3)
-    assert single_component_classes([*codes, None], [None] * 11) == (1, 3)
+    assert single_component_classes(list(unknown), [None] * 10, 4) == ()
+    assert single_component_classes(list(unknown), list(unknown < 0), 4) == (1, 3)
+    assert single_component_classes([*codes, None], [None] * 11, 4) == (1, 3)
     codes[0, 1:5, 3] = 0  # one map of ten has two pieces
-    assert single_component_classes(list(codes), [None] * 10) == (3,)
+    assert single_component_classes(list(codes), [None] * 10, 4) == (3,)
 
 
 def images_of_pieces(n):

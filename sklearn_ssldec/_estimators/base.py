@@ -24,7 +24,7 @@ from sklearn_ssldec._estimators.guidance import Guidance, Teacher
 from sklearn_ssldec._estimators.starting import Start, starts_from
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
-from sklearn_ssldec._samples.volumes import MapLabels
+from sklearn_ssldec._samples.volumes import MapLabels, count_classes
 from sklearn_ssldec._training.callbacks import check_callbacks
 from sklearn_ssldec._training.checkpoint import describe_call
 from sklearn_ssldec._training.net import SSLDECNet
@@ -264,7 +264,8 @@ class BaseSSLDEC(BaseEstimator):
         if params.get("warm_start") and hasattr(self, "nets_"):
             networks = [net.module_ for net in self.nets_]
             starts = starts_from(networks, self._net_classes, labels.classes, self.n_estimators)
-        prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes)
+        candidates = labels.candidates if isinstance(labels, MapLabels) else None
+        prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes, candidates)
         anew = make_settings(
             {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
         )
@@ -446,7 +447,9 @@ def make_guidance(class_prior: Any, teachers: Any, auto: Auto) -> Guidance:
     return Guidance(tuple(Teacher(each) for each in listed), estimate)
 
 
-def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
+def check_class_prior(
+    class_prior: Any, codes: np.ndarray, classes: np.ndarray, candidates: np.ndarray | None = None
+) -> np.ndarray | None:
     """Return the prior of each class as an array that sums to 1, or None for the uniform one.
 
     Parameters
@@ -458,6 +461,8 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) 
         Encoded labels, -1 for unlabeled samples.
     classes : ndarray of shape (n_classes,)
         The classes, sorted.
+    candidates : ndarray of shape (n_partial, n_classes), bool, default=None
+        Candidate classes of each partial label.
 
     Raises
     ------
@@ -468,7 +473,9 @@ def check_class_prior(class_prior: Any, codes: np.ndarray, classes: np.ndarray) 
         return None
     shares = class_prior
     if isinstance(shares, str):
-        shares = np.bincount(codes[codes >= 0], minlength=len(classes))
+        if candidates is None:
+            candidates = np.empty((0, len(classes)), dtype=bool)
+        shares = count_classes(codes[codes >= 0], len(classes), candidates)
     elif isinstance(shares, Mapping):
         names = classes.tolist()
         if set(shares) != set(names):

@@ -30,6 +30,7 @@ from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec._training.progress import TRAINING_COST, Progress, Silent
 from sklearn_ssldec._training.seeds import seeded
 from sklearn_ssldec._training.threads import estimate_operations, one_thread
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.algorithm import SSLDEC, Outcome, Settings
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
@@ -216,6 +217,8 @@ def train_network(
         net, samples = make_net(task, generator, start)
         y = None if task.samples.drawn else torch.from_numpy(task.labels.codes).to(task.device)
         net.n_pretrain_epochs_ = settings.pretrain_epochs
+        if isinstance(net, VoxelNet):
+            net.candidates_ = task.candidates
         net.notify("on_train_begin", X=samples, y=y)
         if task.data_parallel:
             net.strategy_ = Processes(net.module_, seed)
@@ -234,6 +237,7 @@ def train_network(
                 y,
                 task.n_classes,
                 settings,
+                candidates=task.candidates,
                 generator=generator,
                 report=report,
                 outcome=earlier,
@@ -251,6 +255,8 @@ def train_network(
         finally:
             net.progress_bar_.close()
         net.strategy_, net.progress_bar_ = Alone(), Silent()
+        if isinstance(net, VoxelNet):
+            net.candidates_ = None
         net.keep_average()  # before callbacks save the weights
         net.notify("on_train_end", X=samples, y=y)
     # skorch keeps the module that it was given: a second reference to the network's weights, with which a
@@ -334,7 +340,8 @@ def make_drawn(
         source = LabeledRows(samples, codes, task.n_classes, settings.label_smoothing, settings.max_rows)
         predict_all = partial(net.soft_assignment, samples)
     else:
-        source = LabeledVolumes(samples, labels.maps, labels.ignored, seed=net.generator.initial_seed())
+        seed = net.generator.initial_seed()
+        source = LabeledVolumes(samples, labels.maps, labels.ignored, seed, task.candidates)
         predict_all = partial(net.predict_codes, samples) if task.transduction else None
     return DrawnSSLDEC(
         net, source, task.n_classes, settings, predict_all=predict_all, report=report, outcome=outcome

@@ -105,3 +105,10 @@ class Task:
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.labels.classes)
+
+    @property
+    def candidates(self) -> Tensor | None:
+        """Candidate classes of each partial label, on the device; None if there is none."""
+        if isinstance(self.labels, EncodedLabels) or len(self.labels.candidates) == 0:
+            return None
+        return torch.from_numpy(self.labels.candidates).to(self.device)

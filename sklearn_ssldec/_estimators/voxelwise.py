@@ -27,6 +27,7 @@ from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
     MapLabels,
+    as_annotated_classes,
     as_given,
     as_label_maps,
     as_spacing,
@@ -35,6 +36,7 @@ from sklearn_ssldec._samples.volumes import (
     encode_label_maps,
     is_collection,
     voxels_outside,
+    with_partial_labels,
 )
 from sklearn_ssldec._training.drawn_net import DrawnNet
 from sklearn_ssldec._training.voxel_net import VoxelNet
@@ -57,7 +59,7 @@ class BaseSegmenter(BaseSSLDEC):
     }
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any) -> BaseSegmenter:
+    def fit(self, X: Any, y: Any, annotated_classes: Any = None) -> BaseSegmenter:
         r"""Fit to volumes of which some voxels are labeled.
 
         Parameters
@@ -69,6 +71,11 @@ class BaseSegmenter(BaseSSLDEC):
         y : array-like of int, of shape (n, \*spatial), or sequence of (label map or None)
             Label maps, in which `unlabeled_label` marks unlabeled voxels; None for a volume without labels.
             Masked voxels of a masked array are unlabeled.
+        annotated_classes : sequence of (collection of int, or None), default=None
+            Classes that were annotated in each volume; None for all. A voxel marked as background, 0, in a
+            volume where some class was not annotated is "background or one of these": the loss sums their
+            probabilities (`sklearn_ssldec.clustering.merge_candidates`), and the voxel's target is what the
+            network predicts, among these. Without effect for a volume without labels.
 
         Returns
         -------
@@ -81,16 +88,21 @@ class BaseSegmenter(BaseSSLDEC):
             If shapes do not agree, a volume is smaller than what the network sees around a voxel, no voxel is
             labeled, all labels are of one class, a class has a single labeled voxel, labels are negative or
             lost their mark in an unsigned dtype, label maps are single slices with three axes, X has infinite
-            values or its channels last, or a parameter is out of its range.
+            values or its channels last, a parameter is out of its range, or `annotated_classes` has not one
+            entry for each volume, an entry of no class but 0, or one without a class that is marked in its
+            volume, or 0 is not a class of y.
         TypeError
-            If labels are not integers, or volumes not real numbers.
+            If labels are not integers, volumes not real numbers, or `annotated_classes` no sequence of
+            collections of integers.
         """
         marks = self.unlabeled_label, self.ignore_label
         maps = as_label_maps(y, len(is_collection(X)), *marks)
         self.n_dims_ = count_axes(maps)
         volumes = as_volumes(X, self.n_dims_, maps=maps)
         shapes = [volume.shape[1:] for volume in volumes]
+        annotated = as_annotated_classes(annotated_classes, len(volumes))
         labels = encode_label_maps(maps, shapes, *marks, outside=voxels_outside(volumes))
+        labels = with_partial_labels(labels, annotated)
         self.n_channels_ = len(volumes[0])
         self.classes_ = labels.classes
         if labels.is_complete:
@@ -113,6 +125,7 @@ class BaseSegmenter(BaseSSLDEC):
             drawn=self._is_drawn(),
         )
         y_call = [*labels.maps, labels.classes.tolist()]
+        y_call += [labels.candidates] if len(labels.candidates) else []
         settings, outcomes = self._fit_networks(samples, labels, auto, X=(volumes, labels.ignored), y=y_call)
         if self._of_part("cycle").get("transduction", True):
             self._store_transduction(outcomes, labels)
@@ -124,7 +137,7 @@ class BaseSegmenter(BaseSSLDEC):
         n_classes, maps_of = len(self.classes_), (labels.shapes, labels.ignored)
         last = majority([predicted_classes(outcome) for outcome in outcomes], n_classes)
         first = majority([outcome.supervised.numpy() for outcome in outcomes], n_classes)
-        self.transduction_ = self._as_maps(np.where(labels.labeled, labels.codes, last), *maps_of)
+        self.transduction_ = self._as_maps(labels.completed(last), *maps_of)
         self.supervised_transduction_ = self._as_maps(first, *maps_of)
 
     def predict_proba(self, X: Any) -> Any:
@@ -165,7 +178,7 @@ class BaseSegmenter(BaseSSLDEC):
         ]
         return as_given(maps, X)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, annotated_classes: Any = None) -> float:
         r"""Return the mean Dice score of the labels other than 0, over volumes, on the labeled voxels.
 
         The labels are those in `classes_` and any others in `y`. A label that a volume does not have and that
@@ -179,6 +192,8 @@ class BaseSegmenter(BaseSSLDEC):
         y : array-like or sequence of (label map or None)
             True label maps. Voxels with `unlabeled_label` or `ignore_label` and those outside the image do
             not count, and neither do volumes without other voxels.
+        annotated_classes : sequence of (collection of int, or None), default=None
+            Classes that were annotated in each volume, as in `fit`. A volume does not count for the others.
 
         Returns
         -------
@@ -193,17 +208,25 @@ class BaseSegmenter(BaseSSLDEC):
         check_is_fitted(self)
         maps = as_label_maps(y, len(is_collection(X)), self.unlabeled_label, self.ignore_label)
         volumes = as_volumes(X, self.n_dims_, self.n_channels_, maps)
-        known, truths = [], []
-        for volume, labels, outside in zip(volumes, maps, voxels_outside(volumes), strict=True):
+        annotated = as_annotated_classes(annotated_classes, len(volumes))
+        known, truths, scored = [], [], []
+        for volume, labels, outside, given in zip(
+            volumes, maps, voxels_outside(volumes), annotated, strict=True
+        ):
             truth = None if labels is None else self._masked(labels, outside)
             if truth is not None and truth.count():
                 known.append(volume)
                 truths.append(truth)
+                scored.append(given)
         if not known:
             raise ValueError("score needs at least one volume with labeled voxels.")
         found = [np.unique(truth.compressed()) for truth in truths]
         labels = np.setdiff1d(np.concatenate([self.classes_, *found]), [0])
-        score = dice_score(truths, self.predict(known), labels=labels, ignore_label=None)
+        predicted = [
+            label_map if given is None else np.where(np.isin(label_map, list(given)), label_map, 0)
+            for label_map, given in zip(self.predict(known), scored, strict=True)
+        ]
+        score = dice_score(truths, predicted, labels=labels, ignore_label=None)
         return 1.0 if np.isnan(score) else float(score)
 
     def _masked(self, labels: np.ndarray, outside: np.ndarray | None) -> np.ma.MaskedArray:
@@ -252,7 +275,7 @@ class BaseSegmenter(BaseSSLDEC):
         if not wanted or not has_background:
             return ()
         if wanted == "auto":
-            return single_component_classes(labels.maps, labels.ignored)
+            return single_component_classes(labels.maps, labels.ignored, len(labels.classes))
         return tuple(range(1, len(labels.classes)))
 
     def _make_plan(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -17,22 +17,25 @@ MOST_MAPS = 200
 
 
 def single_component_classes(
-    maps: Sequence[np.ndarray | None], ignored: Sequence[np.ndarray | None]
+    maps: Sequence[np.ndarray | None], ignored: Sequence[np.ndarray | None], n_classes: int
 ) -> tuple[int, ...]:
     """Return the classes that are one connected piece in nearly all label maps; never class 0.
 
     Parameters
     ----------
     maps : sequence of (ndarray of int, of the volume's spatial shape, or None)
-        Class of each voxel, -1 where it is not known. Maps with such voxels tell nothing.
+        Class of each voxel, -1 where it is not known, `n_classes` and more where it is one of several. Maps
+        with unknown voxels tell nothing.
     ignored : sequence of (ndarray of bool, or None)
         Voxels that take part in nothing.
+    n_classes : int
+        Number of classes.
     """
     shares: dict[int, list[float]] = {}
     for codes, mask in zip(maps, ignored, strict=True):
         if codes is None or (codes < 0 if mask is None else (codes < 0) & ~mask).any():
             continue
-        for code in np.unique(codes[codes > 0]).tolist():
+        for code in np.unique(codes[(codes > 0) & (codes < n_classes)]).tolist():
             of_class = shares.setdefault(code, [])
             if len(of_class) < MOST_MAPS:
                 sizes = _component_sizes(codes == code)[0]

@@ -35,6 +35,8 @@ class LabeledVolumes:
         Voxels that take part in nothing.
     seed : int
         Of the choice of the voxels that patches are centred on.
+    candidates : Tensor of shape (n_partial, n_classes), bool, default=None
+        Candidate classes of each partial label, which is a code behind those of the classes.
 
     Attributes
     ----------
@@ -50,8 +52,10 @@ class LabeledVolumes:
         maps: Sequence[np.ndarray | None],
         ignored: Sequence[np.ndarray | None],
         seed: int = 0,
+        candidates: Tensor | None = None,
     ) -> None:
-        self.volumes, self.maps, self.ignored = volumes, maps, ignored
+        self.volumes, self.maps, self.ignored, self.candidates = volumes, maps, ignored, candidates
+        n_classes = math.inf if candidates is None else candidates.shape[1]
         self.labeled: list[int] = []
         self.unlabeled: list[int] = []
         self._centers: dict[int, dict[int, np.ndarray]] = {}
@@ -62,8 +66,9 @@ class LabeledVolumes:
                 self.unlabeled.append(i)
                 continue
             of_class: dict[int, np.ndarray] = {}
-            for code in np.unique(codes[codes >= 0]).tolist():
-                places = np.flatnonzero(codes == code)
+            marked = np.where(codes < n_classes, codes, 0)  # a partial label is marked as background
+            for code in np.unique(marked[marked >= 0]).tolist():
+                places = np.flatnonzero(marked == code)
                 if len(places) > MANY_CENTERS:
                     places = rng.choice(places, MANY_CENTERS, replace=False)
                 of_class[code] = np.stack(np.unravel_index(places, codes.shape), axis=1)
@@ -74,7 +79,7 @@ class LabeledVolumes:
             if of_class:
                 self.labeled.append(i)
                 self._centers[i] = of_class
-            if not self._is_complete[i]:
+            if not self._is_complete[i] or (codes >= n_classes).any():
                 self.unlabeled.append(i)
         self._of_class: dict[int, list[int]] = {}
         for i, of_class in self._centers.items():
@@ -225,7 +230,10 @@ class DrawnPatches(Dataset):
         return self.n_batches * (self.n_unlabeled + self.n_labeled)
 
     def draw(self) -> tuple[Tensor, Targets]:
-        """Return a batch: unlabeled patches, with targets of 0 and weight 1 in the volume, then labeled."""
+        """Return a batch: unlabeled patches, with weight 1 in the volume, then labeled ones.
+
+        The targets of unlabeled patches are 0, or where there are partial labels, the labels.
+        """
         images, codes = [], []
         for i in range(self.n_unlabeled + self.n_labeled):
             if i < self.n_unlabeled:
@@ -242,9 +250,12 @@ class DrawnPatches(Dataset):
         where = move(torch.stack(codes), self.device)
         known = where >= 0
         known[: self.n_unlabeled] = where[: self.n_unlabeled] > -2
-        classes = torch.arange(self.n_classes, device=self.device)
+        candidates = self.source.candidates
+        n_targets = self.n_classes + (0 if candidates is None else len(candidates))
+        classes = torch.arange(n_targets, device=self.device)
         p = (where.unsqueeze(1) == classes.view(-1, *[1] * len(self.size))).float()
-        p[: self.n_unlabeled] = 0
+        if candidates is None:
+            p[: self.n_unlabeled] = 0
         is_whole = (where != -1).flatten(1).all(1)
         return move(torch.stack(images), self.device), Targets(p, known.float(), self.n_unlabeled, is_whole)
 

@@ -72,6 +72,8 @@ class PatchRows(Dataset):
         if index is not None:
             pool = index.cpu()[pool]
         codes = P[pool.to(P.device)].argmax(1).cpu() if balance > 0 else None
+        if codes is not None and isinstance(P, OneHot):
+            codes[codes >= P.n_classes] = 0  # a partial label is marked as background
         self.centers = find_centers(codes, pool, n_patches, balance, generator)
 
     def __len__(self) -> int:
@@ -122,6 +124,8 @@ class PatchBatches:
                 X_labeled, P_labeled, labeled_weight = labeled_rows[rows]
                 share = weight.sum() / labeled_weight.sum().clamp_min(1)
                 labeled_weight = labeled_weight * (self.dataset.labeled_weight * share)
+                if partial := P_labeled.shape[1] - P.shape[1]:  # labels may be partial, targets are not
+                    P = torch.cat([P, P.new_zeros(len(P), partial, *P.shape[2:])], dim=1)
                 X, P = torch.cat([X, X_labeled]), torch.cat([P, P_labeled])
                 weight = torch.cat([weight, labeled_weight])
             yield X, Targets(P, weight, n_own)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,17 +28,21 @@ class MapLabels:
     classes : ndarray of shape (n_classes,)
         The sorted class labels.
     maps : list of (ndarray of int16, of a volume's spatial shape, or None)
-        Position of each voxel's label in `classes`; -1 where it has none. None for a volume without labels.
+        Position of each voxel's label in `classes`; -1 where it has none. ``n_classes + i`` for the partial
+        label i. None for a volume without labels.
     shapes : list of tuple of int
         Spatial shapes of the volumes.
     ignored : list of (ndarray of bool, or None)
         The voxels of each volume that take part in nothing; None for none.
+    candidates : ndarray of shape (n_partial, n_classes), bool
+        Candidate classes of each partial label (`with_partial_labels`).
     """
 
     classes: np.ndarray
     maps: list[np.ndarray | None]
     shapes: list[tuple[int, ...]]
     ignored: list[np.ndarray | None]
+    candidates: np.ndarray = field(default_factory=lambda: np.empty((0, 0), dtype=bool))
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -63,13 +68,33 @@ class MapLabels:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all voxels that take part are labeled."""
+        """Whether all voxels that take part are labeled, and no label is partial."""
+        if len(self.candidates):
+            return False
         for codes, mask in zip(self.maps, self.ignored, strict=True):
             if codes is None and (mask is None or not mask.all()):
                 return False
             if codes is not None and (codes < 0).sum() > (0 if mask is None else mask.sum()):
                 return False
         return True
+
+    def completed(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the code of the class of each voxel: its label, or what was predicted for it.
+
+        Where a label is partial, that is what was predicted if it is a candidate, else the background.
+
+        Parameters
+        ----------
+        predicted : ndarray of int of shape (n_voxels,)
+            Code of the class that was predicted for each voxel that takes part.
+        """
+        codes, n_classes = self.codes, len(self.classes)
+        found = np.where(self.labeled, codes, predicted)
+        partial = np.flatnonzero(codes >= n_classes)
+        guess = predicted[partial]
+        is_candidate = self.candidates[codes[partial] - n_classes, guess] if len(partial) else guess
+        found[partial] = np.where(is_candidate, guess, 0)
+        return found
 
 
 def is_collection(X: Any) -> Any:
@@ -490,6 +515,133 @@ def encode_label_maps(
             codes[mask] = UNLABELED_CODE
         encoded.append(codes)
     return MapLabels(classes, encoded, list(shapes), ignored)
+
+
+def as_annotated_classes(annotated_classes: Any, n_volumes: int) -> list[frozenset[int] | None]:
+    """Return the classes that were annotated in each volume, None for all.
+
+    Parameters
+    ----------
+    annotated_classes : sequence of (collection of int, or None), or None
+        The user's argument.
+    n_volumes : int
+        Number of volumes.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence, or an entry neither None nor a collection of integers.
+    ValueError
+        If the number of entries and volumes differ, or an entry names no class besides the background, 0.
+
+    Examples
+    --------
+    >>> as_annotated_classes([None, [2, 1]], 2)
+    [None, frozenset({1, 2})]
+    """
+    if annotated_classes is None:
+        return [None] * n_volumes
+    if not isinstance(annotated_classes, Sequence | np.ndarray) or isinstance(annotated_classes, str):
+        raise TypeError(
+            "annotated_classes must be a sequence with a collection of classes, or None, for each volume; "
+            f"got {annotated_classes!r}."
+        )
+    if len(annotated_classes) != n_volumes:
+        raise ValueError(
+            f"X has {n_volumes} volumes and annotated_classes {len(annotated_classes)} entries; there must "
+            "be one each."
+        )
+    found: list[frozenset[int] | None] = []
+    for i, given in enumerate(annotated_classes):
+        is_listed = isinstance(given, Collection | np.ndarray) and not isinstance(given, str | Mapping)
+        if given is not None and not (is_listed and all(isinstance(each, Integral) for each in given)):
+            raise TypeError(
+                f"annotated_classes[{i}] must be a collection of integers, the classes that were annotated "
+                f"in X[{i}], or None for all classes; got {given!r}."
+            )
+        found.append(None if given is None else frozenset(int(each) for each in given))
+        if given is not None and not found[-1] - {0}:  # type: ignore[operator]
+            raise ValueError(
+                f"annotated_classes[{i}] is {given!r} and names no class besides the background, 0. If "
+                f"nothing was annotated in X[{i}], pass None as its label map."
+            )
+    return found
+
+
+def with_partial_labels(labels: MapLabels, annotated: Sequence[frozenset[int] | None]) -> MapLabels:
+    """Return label maps in which background is a partial label where some class was not annotated.
+
+    What is marked as background there is background or of a class that was not annotated.
+
+    Parameters
+    ----------
+    labels : MapLabels
+        Label maps, whose background is 0.
+    annotated : sequence of (frozenset of int, or None)
+        Classes that were annotated in each volume (`as_annotated_classes`).
+
+    Raises
+    ------
+    ValueError
+        If there is no background, or a volume has marks of a class that was not annotated in it.
+    """
+    names = labels.classes.tolist()
+    codes_of: dict[frozenset[int], int] = {}
+    maps = list(labels.maps)
+    for i, (codes, given) in enumerate(zip(labels.maps, annotated, strict=True)):
+        missing = frozenset() if codes is None or given is None else frozenset(names) - given - {0}
+        if codes is None or not missing:
+            continue
+        if names[0] != 0:
+            raise ValueError(
+                "annotated_classes needs label maps in which 0 is the background, which may hold what was "
+                f"not annotated; y has the classes {names}."
+            )
+        if wrong := missing & set(labels.classes[np.unique(codes[codes >= 0])].tolist()):
+            raise ValueError(
+                f"y[{i}] marks voxels of class {min(wrong)}, which is not in annotated_classes[{i}], "
+                f"{sorted(given or ())}."
+            )
+        partial = codes_of.setdefault(missing, len(names) + len(codes_of))
+        maps[i] = np.where(codes == 0, np.int16(partial), codes)
+    candidates = [[name == 0 or name in missing for name in names] for missing in codes_of]
+    if not candidates:
+        return labels
+    return replace(labels, maps=maps, candidates=np.array(candidates))
+
+
+def count_classes(codes: np.ndarray, n_classes: int, candidates: np.ndarray) -> np.ndarray:
+    """Return the number of voxels of each class, of those with partial labels the most likely one.
+
+    The most likely shares of the candidates are those that they have of all voxels (expectation
+    maximization).
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_voxels,)
+        Their labels, of which some may be partial.
+    n_classes : int
+        Number of classes.
+    candidates : ndarray of shape (n_partial, n_classes), bool
+        Candidate classes of each partial label.
+
+    Examples
+    --------
+    A tenth of two volumes is of class 1, a tenth of class 2; each is annotated in one of the volumes.
+
+    >>> codes = np.repeat([1, 3, 2, 4], [100, 900, 100, 900])
+    >>> count_classes(codes, 3, np.array([[True, False, True], [True, True, False]])).round()
+    array([1600.,  200.,  200.])
+    """
+    counts = np.bincount(codes, minlength=n_classes + len(candidates))
+    if len(candidates) == 0:
+        return counts
+    known, partial = counts[:n_classes], counts[n_classes:, None]
+    found = known + (partial * candidates / candidates.sum(axis=1, keepdims=True)).sum(axis=0)
+    for _ in range(1000):
+        within = candidates * found
+        found = known + (partial * within / within.sum(axis=1, keepdims=True)).sum(axis=0)
+    return found
 
 
 def _ignored(

@@ -24,7 +24,13 @@ from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import BoxMix, apply
-from sklearn_ssldec.clustering import RunningTarget, dice_loss, hard_assignment
+from sklearn_ssldec.clustering import (
+    RunningTarget,
+    accepted_classes,
+    dice_loss,
+    hard_assignment,
+    restrict_to_candidates,
+)
 from sklearn_ssldec.networks._convolutional import crop
 
 # Patches of each kind by which is told, after each iteration, how far training has come.
@@ -132,7 +138,8 @@ class DrawnNet(Drawing, VoxelNet):
         kinds = self._patches(X, n_classes, 1 if X.unlabeled else 0, 1)
         kinds.generator = torch.Generator().manual_seed(kinds.generator.initial_seed())
         kinds.outer_size = kinds.size
-        predicted, right, total = [], torch.zeros(n_classes), torch.zeros(n_classes)
+        accepted = accepted_classes(n_classes, X.candidates, torch.device("cpu"))
+        predicted, right, total = [], torch.zeros(len(accepted)), torch.zeros(len(accepted))
         network = self.predicting().eval()
         for _ in range(N_PROBES):
             images, targets = kinds.draw()
@@ -141,8 +148,8 @@ class DrawnNet(Drawing, VoxelNet):
             p, weight = self._within_margin(targets)
             known = (weight[-1] > 0).cpu()
             truth, found = p[-1].argmax(0).cpu()[known], codes[-1][known]
-            right += torch.bincount(truth[truth == found], minlength=n_classes)
-            total += torch.bincount(truth, minlength=n_classes)
+            right += torch.bincount(truth[accepted[truth, found]], minlength=len(accepted))
+            total += torch.bincount(truth, minlength=len(accepted))
             predicted.append(codes[0].flatten())
             self.stop_if_interrupted()
         self._set_training(True)
@@ -228,6 +235,8 @@ class DrawnNet(Drawing, VoxelNet):
         """Put targets and weights of the unlabeled patches in."""
         p, n = targets.p, targets.n_own
         q = self.taught(X[:n])
+        if self.candidates_ is not None:
+            q = self._restricted(q, p[:n], self.candidates_)
         takes_part = weight[:n] > 0
         rows = q.movedim(1, -1)[takes_part]
         if isinstance(self.target_, RunningTarget):
@@ -236,9 +245,9 @@ class DrawnNet(Drawing, VoxelNet):
             counts[: n + count_balanced(self.balance, len(p) - n)] = False
             if targets.is_whole is not None:
                 counts[~targets.is_whole] = False
-            self.target_.see_labels(p.movedim(1, -1)[counts])
-        of_own = torch.zeros_like(q).movedim(1, -1)
-        of_own[takes_part] = self.targets_of(rows)
+            self.target_.see_labels(p.movedim(1, -1)[counts], self.candidates_)
+        of_own = torch.zeros_like(p[:n]).movedim(1, -1)
+        of_own[..., : q.shape[1]][takes_part] = self.targets_of(rows)
         if self.single_component:
             predicted = q.argmax(1).where(takes_part, 0)
             of_own[outside_largest(predicted, self.single_component)] = _one_hot_0(of_own)
@@ -246,11 +255,20 @@ class DrawnNet(Drawing, VoxelNet):
         p = torch.cat([of_own.movedim(-1, 1), p[n:]])
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
 
-    def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
-        """Return the divergence of log q, `y_pred`, from the targets, and the Dice loss."""
-        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+    def _restricted(self, q: Tensor, p: Tensor, candidates: Tensor) -> Tensor:
+        """Return what was predicted for unlabeled patches, among the candidates of partial labels in `p`."""
+        n_classes = q.shape[1]
+        share, which = p[:, n_classes:].max(1)
+        codes = torch.where(share > 0.5, which + n_classes, -1)
+        rows = q.movedim(1, -1).reshape(-1, n_classes)
+        restrict_to_candidates(rows, codes.flatten(), candidates)
+        return rows.unflatten(0, codes.shape).movedim(-1, 1)
+
+    def loss_of_classes(self, log_q: Tensor, targets: Targets, X: Any) -> Tensor:
+        """Return the divergence of log q from the targets, and the Dice loss."""
+        loss = super().loss_of_classes(log_q, targets, X)
         if self.dice_weight > 0:
-            loss = loss + self.dice_weight * dice_loss(y_true.p, y_pred, y_true.weight)
+            loss = loss + self.dice_weight * dice_loss(targets.p, log_q, targets.weight)
         return loss
 
 

@@ -16,6 +16,7 @@ from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec._samples.views import draw_view, put_back
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec.clustering import merge_candidates
 
 # Largest memory of a tile's activations on a CPU if `tile_size` is "auto".
 TILE_BYTES = 2**31
@@ -48,7 +49,14 @@ class VoxelNet(SSLDECNet):
         Iterator of the batches.
     **kwargs : dict
         Further parameters of `SSLDECNet`.
+
+    Attributes
+    ----------
+    candidates_ : Tensor of shape (n_partial, n_classes), bool, or None
+        Candidate classes of the partial labels that it is trained on.
     """
+
+    candidates_: Tensor | None = None
 
     def __init__(
         self,
@@ -258,3 +266,24 @@ class VoxelNet(SSLDECNet):
         if self.augment is None:
             return X, targets
         return augment_patches(self.augment, X, targets, self.progress_)
+
+    def get_loss(self, y_pred: Tensor, y_true: Targets, X: Any = None, training: bool = False) -> Tensor:
+        """Return the loss of log q, `y_pred`; candidates of partial labels count as one class."""
+        if self.candidates_ is not None and y_true.p.shape[1] > y_pred.shape[1]:
+            p, y_pred = merge_candidates(y_true.p, y_pred, self.candidates_)
+            y_true = y_true._replace(p=p)
+        return self.loss_of_classes(y_pred, y_true, X)
+
+    def loss_of_classes(self, log_q: Tensor, targets: Targets, X: Any) -> Tensor:
+        """Return the loss where no label is partial.
+
+        Parameters
+        ----------
+        log_q : Tensor of shape (n, n_classes, ...)
+            Log q.
+        targets : Targets
+            Targets and weights.
+        X : Tensor of shape (n, ...)
+            The patches.
+        """
+        return super().get_loss(log_q, targets, X=X, training=True)
