@@ -33,6 +33,45 @@ def test_scikit_activeml_queries_the_most_uncertain_rows(moons):
     assert clf.score(X, truth) > max(before, 0.95)
 
 
+def test_scikit_activeml_queries_by_uncertainty_committee_and_core_set(moons):
+    """What docs/how_to/labeling_loop.md shows."""
+    reason = "needs scikit-activeml, of the interop extra"
+    pool = pytest.importorskip("skactiveml.pool", reason=reason)
+    classifier = pytest.importorskip("skactiveml.classifier", reason=reason)
+    X, y, _ = moons
+    known, settings = {"classes": [0, 1], "missing_label": -1}, {"missing_label": -1, "random_state": 0}
+    clf = SSLDECClassifier(**QUICK, n_estimators=2).fit(X, y)
+
+    by_margin = pool.UncertaintySampling(method="margin_sampling", **settings)
+    fitted = classifier.SklearnClassifier(clf, **known)
+    queried = by_margin.query(X, y, fitted, fit_clf=False, batch_size=5)
+    unlabeled, margins = np.flatnonzero(y == -1), np.abs(np.diff(clf.predict_proba(X), axis=1))[:, 0]
+    assert set(queried) == set(unlabeled[np.argsort(margins[unlabeled])[:5]])
+
+    committee = [classifier.SklearnClassifier(member, **known) for member in clf.estimators_]
+    by_votes = pool.QueryByCommittee(method="vote_entropy", **settings)
+    queried = by_votes.query(X, y, committee, fit_ensemble=False, batch_size=5)
+    votes = [member.predict(X) for member in clf.estimators_]
+    assert (y[queried] == -1).all()
+    assert (votes[0] != votes[1])[queried].all()
+
+    Z = clf.transform(X)
+    (farthest,) = pool.CoreSet(**settings).query(Z, y)
+    distances = np.linalg.norm(Z[:, None] - Z[y != -1], axis=2).min(axis=1)
+    assert distances[farthest] == pytest.approx(distances.max())
+
+
+def test_scikit_activeml_fits_on_the_unlabeled_rows_too(moons):
+    reason = "needs scikit-activeml, of the interop extra"
+    classifier = pytest.importorskip("skactiveml.classifier", reason=reason)
+    X, y, _ = moons
+    clf = classifier.SklearnClassifier(
+        SSLDECClassifier(**QUICK), classes=[0, 1], missing_label=-1, include_unlabeled_samples=True
+    )
+    own = SSLDECClassifier(**QUICK).fit(X, y)
+    assert_array_equal(clf.fit(X, y).predict_proba(X), own.predict_proba(X))
+
+
 @pytest.mark.parametrize("data", ["rows", "images"])
 def test_onnx_export_gives_the_same_probabilities(data, moons, tmp_path):
     pytest.importorskip("onnx", reason="needs onnx, of the interop extra")
