@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 # Floating-point operations of a forward pass on a batch. With fewer, several threads are no faster than one
@@ -47,12 +48,22 @@ def estimate_operations(network: nn.Module, sample: Tensor) -> float:
     return float(sum(counts))
 
 
+@cache
+def thread_pools() -> ThreadpoolController:
+    """Return the thread pools of this process.
+
+    Looking for them takes 6 ms, more than a small prediction. Those of torch and scikit-learn are loaded with
+    this package, so once is enough.
+    """
+    return ThreadpoolController()
+
+
 def one_thread() -> AbstractContextManager:
     """Return a context in which the calling thread computes with one thread.
 
     If a process has computed with several threads of OpenMP, computing with several in a fork of it hangs.
     """
-    return threadpool_limits(limits=1, user_api="openmp")
+    return thread_pools().limit(limits=1, user_api="openmp")
 
 
 def suitable_threads(operations: float, device: torch.device) -> AbstractContextManager:
