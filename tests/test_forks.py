@@ -16,40 +16,78 @@ from sklearn_ssldec._training.seeds import seeded
 
 QUICK = {"device": "cpu", "random_state": 0, "max_iter": 1, "pretrain_epochs": 5, "labeled_threshold": 0.0}
 
-# Threads of OpenMP are what hangs in a fork, so these run in processes that have several.
-FORK = """
-import multiprocessing, numpy as np
+# Threads of OpenMP are what hangs in a fork, so this runs in a process that has several, and so do the neighbors
+# of the teacher. Afterwards it trains a network of a class that worker processes know from it only.
+SCRIPT = """
+import multiprocessing, os
+import numpy as np
 from joblib import Parallel, delayed
+from sklearn.model_selection import cross_validate
+from sklearn.semi_supervised import LabelSpreading
+from torch import nn
 from sklearn_ssldec import SSLDECClassifier
 
 X = np.random.default_rng(0).standard_normal((600, 200)).astype("float32")
 y = np.where(np.arange(600) < 20, np.arange(600) % 2, -1)
 settings = dict(device="cpu", random_state=0, max_iter=1, pretrain_epochs=5, labeled_threshold=0.0)
+teacher = LabelSpreading(kernel="knn", n_neighbors=7)
 
 def fit(i):
-    return SSLDECClassifier(**settings).fit(X, y).predict_proba(X[:2])
+    return SSLDECClassifier(**settings, teachers=teacher).fit(X, y).predict_proba(X[:2])
 
-here = fit(0)
-with multiprocessing.get_context("fork").Pool(1) as pool:
-    (there,) = pool.map_async(fit, [0]).get(timeout=60)
-assert (here == there).all()
-both = Parallel(n_jobs=2, backend="multiprocessing", timeout=60)(delayed(fit)(i) for i in range(2))
-assert (here == both[0]).all()
-print("ended")
+class Net(nn.Module):
+    def __init__(self, input_shape, n_classes):
+        super().__init__()
+        self.layer = nn.Linear(input_shape[0], n_classes)
+
+    def forward(self, x):
+        return self.layer(x)
+
+def fork():
+    here = fit(0)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        (there,) = pool.map_async(fit, [0]).get(timeout=60)
+    assert (here == there).all()
+    both = Parallel(n_jobs=2, backend="multiprocessing", timeout=60)(delayed(fit)(i) for i in range(2))
+    assert (here == both[0]).all()
+    print("forks ended", flush=True)
+
+def send_network():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    y = (X[:, 0] > 0).astype(int)
+    y[30:] = -1
+    clf = SSLDECClassifier(Net, n_estimators=2, n_jobs=2, **settings).fit(X, y)
+    alone = SSLDECClassifier(Net, n_estimators=2, **settings).fit(X, y)
+    assert (clf.predict_proba(X) == alone.predict_proba(X)).all()
+    clf = SSLDECClassifier(Net, **settings)
+    done = cross_validate(clf, X[:30], y[:30], cv=2, n_jobs=2, return_estimator=True)
+    assert done["estimator"][0].predict(X).shape == (60,)
+    print("workers ended", flush=True)
+
+if __name__ == "__main__":
+    if hasattr(os, "fork"):
+        fork()
+    send_network()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_fork_of_a_process_that_has_fitted_can_fit():
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The script, after it has run."""
+    path = tmp_path_factory.mktemp("forks") / "script.py"
+    path.write_text(SCRIPT)
+    command = [sys.executable, "-W", "ignore", str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env=environment,
-    )
-    assert done.stdout.endswith("ended\n"), done.stderr
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_of_a_process_that_has_fitted_can_fit(script):
+    assert "forks ended" in script.stdout, script.stderr
+
+
+def test_networks_of_a_class_from_main_come_back_from_worker_processes(script):
+    assert script.stdout.endswith("workers ended\n"), script.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -78,42 +116,6 @@ def test_a_fork_made_while_another_thread_fits_can_fit():
 def _enter():
     with seeded(0, torch.device("cpu")):
         pass
-
-
-FROM_MAIN = """
-import numpy as np
-from torch import nn
-from sklearn.model_selection import cross_validate
-from sklearn_ssldec import SSLDECClassifier
-
-class Net(nn.Module):
-    def __init__(self, input_shape, n_classes):
-        super().__init__()
-        self.layer = nn.Linear(input_shape[0], n_classes)
-
-    def forward(self, x):
-        return self.layer(x)
-
-X = np.random.default_rng(0).standard_normal((60, 3))
-y = (X[:, 0] > 0).astype(int)
-y[30:] = -1
-settings = dict(device="cpu", random_state=0, max_iter=1, pretrain_epochs=2, labeled_threshold=0.0)
-clf = SSLDECClassifier(Net, n_estimators=2, n_jobs=2, **settings).fit(X, y)
-alone = SSLDECClassifier(Net, n_estimators=2, **settings).fit(X, y)
-assert (clf.predict_proba(X) == alone.predict_proba(X)).all()
-clf = SSLDECClassifier(Net, **settings)
-done = cross_validate(clf, X[:30], y[:30], cv=2, n_jobs=2, return_estimator=True)
-assert done["estimator"][0].predict(X).shape == (60,)
-print("ended")
-"""
-
-
-def test_networks_of_a_class_from_main_come_back_from_worker_processes(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(FROM_MAIN)
-    command = [sys.executable, "-W", "ignore", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert done.stdout.endswith("ended\n"), done.stderr
 
 
 def test_worker_threads_and_this_one_get_the_same(blobs):
