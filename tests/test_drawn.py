@@ -41,6 +41,7 @@ def segmenter(kind=SSLDECSegmenter, **kwargs):
         "max_iter": 2,
         "patches_per_epoch": 160,
         "min_batches": 1,
+        "device": "cpu",  # where fits are the same bit by bit; test_gpu.py is about GPUs
         "random_state": 0,
     }
     return kind(**{**settings, **kwargs})

@@ -59,6 +59,7 @@ def segmenter(**kwargs):
         "patches_per_epoch": 32,
         "min_batches": 8,
         "patch_size": 16,
+        "device": "cpu",  # where fits are the same bit by bit; test_gpu.py is about GPUs
         "random_state": 0,
     }
     return SSLDECSegmenter(**{**settings, **kwargs})

@@ -292,8 +292,8 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
 
 # Of Algorithm 1, for volumes: where targets are drawn, and where all voxels are predicted in each iteration.
 DRAWN_CYCLE = {
-    "pretrain_epochs": 10,
-    "max_iter": 60,
+    "pretrain_epochs": 30,
+    "max_iter": 40,
     "pretrain_lr": (2e-3, 2e-4),
     "lr": (1e-3, 1e-5),
     "labeled_weight": 2.0,

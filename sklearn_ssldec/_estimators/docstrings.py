@@ -44,7 +44,7 @@ pretrain_epochs : int or "auto", default="auto"
     "pretrain_epochs_voxels": """
 pretrain_epochs : int or "auto", default="auto"
     Epochs of supervised pre-training on patches around labeled voxels. "auto" is 40, or where
-    targets are drawn 10, whose epochs are longer. The paper has 100, of all patches.
+    targets are drawn 30, whose epochs are longer. The paper has 100, of all patches.
 """,
     "max_iter_rows": """
 max_iter : int or "auto", default="auto"
@@ -55,7 +55,7 @@ max_iter : int or "auto", default="auto"
     "max_iter_voxels": """
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
-    "auto" is 6, or where targets are drawn 60.
+    "auto" is 6, or where targets are drawn 40.
 """,
     "tol": """
 tol : float, default=1e-3
