@@ -6,8 +6,8 @@ volumes. SSLDEC with default parameters is measured beside the supervised model 
 pseudo-labeling with the same network, patches, views, mixing and loss, and supervised training on the labels
 of all 70 patients. Finished fits are kept, and an interrupted one goes on where it was.
 
-On a GPU the defaults choose a larger network, patches and batches; ``--cpu-plan`` keeps those of a CPU, so that
-the fit is the one that a user without a GPU gets, in minutes instead of an hour.
+On a GPU the defaults choose a larger network, patches and batches; ``--cpu-plan`` keeps those of a CPU, so
+that the fit is the one that a user without a GPU gets, in minutes instead of an hour.
 """
 
 from __future__ import annotations
