@@ -216,6 +216,17 @@ def test_light_unet_sees_its_context(n_levels, stem):
     assert network.context - 2 * network.stride < max(reach) <= network.context
 
 
+def test_narrow_kernels_see_less():
+    torch.manual_seed(0)
+    kernels = [(1, 3), (1, 3), (3, 3)]
+    network = LightUNet2D((1, 64, 64), 2, 0.1, 3, kernels=kernels, strides=[(1, 2), (1, 2)]).double().eval()
+    x = torch.randn(1, 1, 40, 200, dtype=torch.float64, requires_grad=True)
+    network(x)[0, :, 20, 100].square().sum().backward()
+    rows, columns = (x.grad[0, 0] != 0).nonzero().T
+    assert (int(rows.min()), int(rows.max())) == (18, 22)  # two convolutions on the coarsest level
+    assert max(100 - int(columns.min()), int(columns.max()) - 100) <= network.context
+
+
 @pytest.mark.parametrize("n_dims", [2, 3])
 def test_blocks_are_put_together_and_taken_apart(n_dims):
     x = torch.randn(2, 3, *[8, 6, 4][:n_dims])
@@ -233,6 +244,8 @@ def test_blocks_are_put_together_and_taken_apart(n_dims):
         ({"n_levels": 0}, "n_levels must be at least 1"),
         ({"n_levels": 3, "strides": [(2, 2)]}, "strides must hold"),
         ({"n_levels": 2, "strides": [(3, 2)]}, "1 or 2"),
+        ({"n_levels": 2, "kernels": [(3, 3)]}, "kernels must hold, for each of the 2 levels"),
+        ({"n_levels": 2, "kernels": [(3, 3), (3, 5)]}, "1 or 3"),
     ],
 )
 def test_light_unet_refuses(kwargs, message):

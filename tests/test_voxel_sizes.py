@@ -171,11 +171,30 @@ def test_long_voxels_are_pooled_last():
     """nnU-Net's rule: no pooling along an axis while its voxels are at least twice as long as the finest."""
     chosen = plan([(64, 64, 10)], spacing=(1, 1, 6))
     assert chosen["strides"] == ((2, 2, 1), (2, 2, 1), (2, 2, 2))
+    assert chosen["kernels"] == ((3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3))
     assert chosen["patch_size"] == (56, 56, 10)
     # the unit does not matter, only how long voxels are
     assert plan([(64, 64, 10)], spacing=(0.001, 0.001, 0.006)) == chosen
     # a patch is as large in millimeters along all axes, as far as the median shape allows
     assert plan([(200, 200, 200)], spacing=(1, 1, 2))["patch_size"] == (40, 40, 20)
+
+
+def test_kernels_without_long_voxels():
+    """An axis that waits because it is short does not narrow the kernels along the others."""
+    flat = plan([(64, 64, 8)], spacing=(1, 1, 1))
+    assert (2, 2, 1) in flat["strides"]
+    for chosen in (flat, plan([(64, 64, 8)]), plan([(3, 3)])):
+        assert set(sum(chosen["kernels"], ())) == {3}
+        assert len(chosen["kernels"]) == chosen["n_levels"]
+
+
+def test_kernels_follow_strides_that_are_set():
+    images, maps = ellipsoids((16, 16, 8), (1, 1, 4), n=2)
+    strides = ((2, 2, 1), (2, 2, 1))
+    settings = {**SHORT, "max_iter": 0, "module__width": 0.1}
+    seg = SSLDECSegmenter(net__spacing=(1, 1, 4), module__n_levels=3, module__strides=strides, **settings)
+    seg.fit(images, [maps[0], None])
+    assert seg.nets_[0].module_.embedding.kernels == seg.plan_["kernels"] == ((3, 3, 1), (3, 3, 1), (3, 3, 3))
 
 
 def test_the_documented_plans_are_those_that_are_made():
@@ -208,6 +227,9 @@ def test_long_voxels_fit_and_predict_by_default(kind):
     network = seg.nets_[0].module_.embedding
     assert isinstance(network, LightUNet3D)
     assert network.strides == seg.plan_["strides"] == ((2, 2, 1), (2, 2, 1), (2, 2, 2))
+    assert network.kernels == seg.plan_["kernels"] == ((3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3))
+    # no slice sees another one before the voxels are about as wide as long
+    assert network.first[0].weight.shape[2:] == (3, 3, 1)
     assert [labels.shape for labels in seg.predict(images)] == [(64, 64, 10)] * 2
     affine = seg.nets_[0].augment.augmentations[0]
     assert affine.spacing == (1, 1, 6)

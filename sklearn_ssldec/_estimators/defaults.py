@@ -255,7 +255,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
         Where the network will be trained. On a GPU there is time for more filters.
     """
     drawn, n_dims = plan["targets"] == "drawn", len(plan["patch_size"])
-    names = ["width", "n_levels", "strides", "stem", "max_filters"]
+    names = ["width", "n_levels", "strides", "kernels", "stem", "max_filters"]
     module: type[nn.Module] = LightUNet3D if n_dims == 3 else LightUNet2D
     if plan["network"] == "UNet3D":
         # On a CPU 8, 16 and 32 filters: its kernels are made for multiples of 8, and slower with fewer.

@@ -76,8 +76,8 @@ def plan(
     -------
     dict
         ``patch_size``, ``batch_size``, ``n_levels``, ``strides`` (by what each axis is divided from level to
-        level), ``stem`` (at which share of the resolution the finest level works), ``width``,
-        ``max_filters``, and ``median_shape``.
+        level), ``kernels`` (their size on each level), ``stem`` (at which share of the resolution the finest
+        level works), ``width``, ``max_filters``, and ``median_shape``.
     """
     median = tuple(int(n) for n in np.median(np.asarray(shapes), axis=0))
     n_dims = len(median)
@@ -98,6 +98,7 @@ def plan(
         "batch_size": batch_size,
         "n_levels": len(strides) + 1,
         "strides": strides,
+        "kernels": kernel_sizes(strides, sides),
         "stem": stem,
         "width": budget.width,
         "max_filters": budget.max_filters,
@@ -129,8 +130,36 @@ def name_network(
     is_long = spacing is not None and max(spacing) >= 2 * min(spacing)
     if n_dims == 2 or targets == "drawn" or is_long:
         return {**chosen, "network": f"LightUNet{n_dims}D"}
-    own = {name: value for name, value in chosen.items() if name not in ("stem", "max_filters")}
+    own = {name: value for name, value in chosen.items() if name not in ("kernels", "stem", "max_filters")}
     return {**own, "network": "UNet3D", "n_levels": 3, "strides": ((2,) * n_dims,) * 2}
+
+
+def kernel_sizes(strides: Sequence[Sequence[int]], sides: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+    """Return the sizes of the kernels of each level along each axis: nnU-Net's rule.
+
+    They are 1 along an axis until its voxels are less than twice as long as the shortest, and then 3.
+
+    Parameters
+    ----------
+    strides : sequence of sequences of int
+        By what each axis is divided from level to level.
+    sides : sequence of float
+        Sides of a voxel of the finest level.
+
+    Examples
+    --------
+    >>> kernel_sizes([(2, 2, 1), (2, 2, 1), (2, 2, 2)], (1, 1, 6))
+    ((3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3))
+    """
+    level = (1,) * len(sides)
+    kernels = []
+    for step in [(1,) * len(sides), *strides]:
+        sides = [side * k for side, k in zip(sides, step, strict=True)]
+        level = tuple(
+            3 if k == 3 or side < 2 * min(sides) else 1 for k, side in zip(level, sides, strict=True)
+        )
+        kernels.append(level)
+    return tuple(kernels)
 
 
 def _box(median: tuple[int, ...], sides: tuple[float, ...], n_voxels: int) -> list[float]:

@@ -20,7 +20,7 @@ from sklearn_ssldec._estimators.outcomes import (
     predicted_classes,
     warn_of_outcomes,
 )
-from sklearn_ssldec._estimators.planning import name_network, plan
+from sklearn_ssldec._estimators.planning import kernel_sizes, name_network, plan
 from sklearn_ssldec._samples.components import single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
@@ -303,6 +303,9 @@ class BaseSegmenter(BaseSSLDEC):
         chosen["balance"] = (0.25 if drawn else 0.5) if isinstance(self.balance, str) else self.balance
         if "n_levels" in module and "strides" not in module:
             chosen["strides"] = ((2,) * self.n_dims_,) * (module["n_levels"] - 1)
+        if "kernels" in chosen and ("n_levels" in module or "strides" in module):
+            sides = (1.0,) * self.n_dims_ if spacing is None else spacing
+            chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": spacing, **chosen, **set_by_user}
 

@@ -29,25 +29,28 @@ class _LightUNet(VoxelwiseNetwork):
         stem: int = 1,
         max_filters: int = 320,
         dropout: float = 0.1,
+        kernels: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__(input_shape, width, dropout)
         for name, value in (("n_levels", n_levels), ("stem", stem), ("max_filters", max_filters)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value!r}.")
         self.strides = self._as_strides(strides, n_levels)
+        self.kernels = self._as_kernels(kernels, n_levels)
         self.stem = stem
         filters = [min(max_filters, max(1, round(width * FILTERS * 2**level))) for level in range(n_levels)]
         n_parts = stem**self.n_dims
         one = (1,) * self.n_dims
-        self.first = self._pair(input_shape[0] * n_parts, filters[0], one)
+        self.first = self._pair(input_shape[0] * n_parts, filters[0], self.kernels[0], one)
         self.down, self.narrow, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for (fine, coarse), stride in zip(itertools.pairwise(filters), self.strides, strict=True):
-            self.down.append(self._pair(fine, coarse, stride))
+        for level, stride in enumerate(self.strides):
+            fine, coarse = filters[level], filters[level + 1]
+            self.down.append(self._pair(fine, coarse, self.kernels[level + 1], stride))
             # Narrower before it is finer: the convolution on both would else be half of all that is computed.
-            self.narrow.insert(0, self._convolution(coarse, fine, 1, one))
-            self.up.insert(0, self._light_unit(2 * fine, fine, one))
+            self.narrow.insert(0, self._convolution(coarse, fine, one, one))
+            self.up.insert(0, self._light_unit(2 * fine, fine, self.kernels[level], one))
         self.dropout = self._dropout(dropout)
-        self.last = self._convolution(filters[0], n_classes * n_parts, 1, one)
+        self.last = self._convolution(filters[0], n_classes * n_parts, one, one)
         self.apart = Apart(stem)
         self.norm = (nn.BatchNorm3d if self.n_dims == 3 else nn.BatchNorm2d)(n_classes)
         self._use_fast_layout()
@@ -67,21 +70,43 @@ class _LightUNet(VoxelwiseNetwork):
             )
         return checked
 
-    def _pair(self, channels: int, n_filters: int, stride: tuple[int, ...]) -> nn.Sequential:
-        second = self._light_unit(n_filters, n_filters, (1,) * self.n_dims)
-        return nn.Sequential(*self._light_unit(channels, n_filters, stride), *second)
+    def _as_kernels(
+        self, kernels: Sequence[Sequence[int]] | None, n_levels: int
+    ) -> tuple[tuple[int, ...], ...]:
+        if kernels is None:
+            return ((3,) * self.n_dims,) * n_levels
+        checked = tuple(tuple(int(n) for n in kernel) for kernel in kernels)
+        if len(checked) != n_levels or any(
+            len(kernel) != self.n_dims or not set(kernel) <= {1, 3} for kernel in checked
+        ):
+            raise ValueError(
+                f"kernels must hold, for each of the {n_levels} levels, {self.n_dims} numbers that are 1 or 3, "
+                f"got {kernels!r}."
+            )
+        return checked
 
-    def _light_unit(self, channels: int, n_filters: int, stride: tuple[int, ...]) -> nn.Sequential:
+    def _pair(
+        self, channels: int, n_filters: int, size: tuple[int, ...], stride: tuple[int, ...]
+    ) -> nn.Sequential:
+        second = self._light_unit(n_filters, n_filters, size, (1,) * self.n_dims)
+        return nn.Sequential(*self._light_unit(channels, n_filters, size, stride), *second)
+
+    def _light_unit(
+        self, channels: int, n_filters: int, size: tuple[int, ...], stride: tuple[int, ...]
+    ) -> nn.Sequential:
         norm = (nn.BatchNorm3d if self.n_dims == 3 else nn.BatchNorm2d)(n_filters)
         # PReLU's gradient would take an eighth of a step on a CPU.
         return nn.Sequential(
-            self._convolution(channels, n_filters, 3, stride), norm, nn.LeakyReLU(0.01, inplace=True)
+            self._convolution(channels, n_filters, size, stride), norm, nn.LeakyReLU(0.01, inplace=True)
         )
 
-    def _convolution(self, channels: int, n_filters: int, size: int, stride: tuple[int, ...]) -> nn.Module:
+    def _convolution(
+        self, channels: int, n_filters: int, size: tuple[int, ...], stride: tuple[int, ...]
+    ) -> nn.Module:
         kind = nn.Conv3d if self.n_dims == 3 else nn.Conv2d
+        padding = tuple(n // 2 for n in size)
         # No bias: batch normalisation would take it away again.
-        return kind(channels, n_filters, size, stride=stride, padding=size // 2, bias=False)  # type: ignore[arg-type]
+        return kind(channels, n_filters, size, stride=stride, padding=padding, bias=False)  # type: ignore[arg-type]
 
     @property
     def strides_in_all(self) -> tuple[int, ...]:
@@ -104,11 +129,13 @@ class _LightUNet(VoxelwiseNetwork):
         """
         reaches = []
         for axis, whole in enumerate(self.strides_in_all):
-            fine, reach = self.stem, 3 * self.stem  # two convolutions on the way down, one on the way up
-            for steps in self.strides:
-                reach += fine  # the first convolution of the coarser level looks at the finer one
+            halves = [kernel[axis] // 2 for kernel in self.kernels]
+            # Two convolutions on the way down, one on the way up.
+            fine, reach = self.stem, 3 * halves[0] * self.stem
+            for steps, half in zip(self.strides, halves[1:], strict=True):
+                reach += half * fine  # the first convolution of the coarser level looks at the finer one
                 fine *= steps[axis]
-                reach += 2 * fine
+                reach += 2 * half * fine
             # And the other voxels that are one with the farthest on the coarsest level.
             reaches.append(reach + whole - 1)
         return -(-max(reaches) // self.stride) * self.stride
@@ -220,6 +247,8 @@ class LightUNet3D(_LightUNet):
         No level has more filters.
     dropout : float, default=0.1
         Share of channels left out in training, before the last layer.
+    kernels : sequence of `n_levels` sequences of int, default=None
+        Size of the kernels of each level along each axis, 1 or 3; None is 3 throughout.
 
     Raises
     ------
@@ -267,6 +296,8 @@ class LightUNet2D(_LightUNet):
         No level has more filters.
     dropout : float, default=0.1
         Share of channels left out in training, before the last layer.
+    kernels : sequence of `n_levels` sequences of int, default=None
+        Size of the kernels of each level along each axis, 1 or 3; None is 3 throughout.
 
     Raises
     ------
