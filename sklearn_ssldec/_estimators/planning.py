@@ -155,9 +155,8 @@ def kernel_sizes(strides: Sequence[Sequence[int]], sides: Sequence[float]) -> tu
     kernels = []
     for step in [(1,) * len(sides), *strides]:
         sides = [side * k for side, k in zip(sides, step, strict=True)]
-        level = tuple(
-            3 if k == 3 or side < 2 * min(sides) else 1 for k, side in zip(level, sides, strict=True)
-        )
+        is_long = [side >= 2 * min(sides) for side in sides]
+        level = tuple(1 if k == 1 and long else 3 for k, long in zip(level, is_long, strict=True))
         kernels.append(level)
     return tuple(kernels)
 

@@ -80,8 +80,8 @@ class _LightUNet(VoxelwiseNetwork):
             len(kernel) != self.n_dims or not set(kernel) <= {1, 3} for kernel in checked
         ):
             raise ValueError(
-                f"kernels must hold, for each of the {n_levels} levels, {self.n_dims} numbers that are 1 or 3, "
-                f"got {kernels!r}."
+                f"kernels must hold, for each of the {n_levels} levels, {self.n_dims} numbers that are 1 or "
+                f"3, got {kernels!r}."
             )
         return checked
 
