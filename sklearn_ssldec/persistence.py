@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_ssldec import baselines
 from sklearn_ssldec._estimators.base import BaseSSLDEC
@@ -294,7 +294,8 @@ def _rebuild(
         )
     kwargs = {**{name: decoder.decode(node) for name, node in spec["kwargs"].items()}, **passed}
     # This library's networks are built without memory: a file may claim sizes for which it has no weights.
-    device = "meta" if module in NETWORKS.values() else "cpu"
+    is_given = any(isinstance(value, nn.Module) for value in passed.values())  # that of a Backbone
+    device = "meta" if module in NETWORKS.values() and not is_given else "cpu"
     with seeded(0, torch.device("cpu")), torch.device(device):
         sample = torch.zeros(2, *spec["shape"])
         network = build_network(

@@ -135,6 +135,8 @@ class Checkpoint:
             content, tensors = unseal(self.path.read_bytes())
             state = Decoder(tensors).decode(content["state"])
             self.net.set_state(state["net"])
+            for name, weight in self.net.module_.named_parameters():
+                weight.requires_grad_(name not in state["frozen"])
             self.net.history.extend(state["net_history"])
             self.generator.set_state(state["generator"])
             if hasattr(self.target, "set_state"):
@@ -159,6 +161,7 @@ class Checkpoint:
         names = ("supervised", "n_iter", "n_calm", "history")
         state = {
             "net": self.net.get_state(),
+            "frozen": [name for name, p in self.net.module_.named_parameters() if not p.requires_grad],
             "net_history": list(self.net.history),
             "generator": self.generator.get_state(),
             "random": random_states(torch.device(self.net.device)),

@@ -63,7 +63,7 @@ def build_network(
         The network that maps a batch to embeddings. A class (or callable) is called with `kwargs`, and with
         ``input_shape`` and ``n_classes`` if it takes them; an instance is copied.
     kwargs : dict
-        The parameters ``module__*``.
+        The parameters ``module__*``; modules among them are copied.
     sample : Tensor of shape (2, ...)
         Two samples, which show the size of the embedding.
     n_classes : int
@@ -92,7 +92,9 @@ def build_network(
                     f"{', '.join(f'module__{known_name}' for known_name in known)}."
                 )
         from_data = {"input_shape": tuple(sample.shape[1:]), "n_classes": n_classes}
-        embedding = module(**{name: v for name, v in from_data.items() if name in known} | kwargs)
+        # A fit does not change its parameters, and networks of an ensemble share no weights.
+        own = {name: copy.deepcopy(v) if isinstance(v, nn.Module) else v for name, v in kwargs.items()}
+        embedding = module(**{name: v for name, v in from_data.items() if name in known} | own)
     embedding = embedding.to(sample.device)
     try:
         with torch.no_grad():
