@@ -1,6 +1,7 @@
 """The recipe for tables: shares of the classes, teachers, and what the defaults make of them."""
 
 import warnings
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.tree import DecisionTreeClassifier
@@ -33,6 +35,15 @@ from sklearn_ssldec.clustering import OneHot
 from sklearn_ssldec.datasets import mask_labels
 
 CPU = torch.device("cpu")
+# Fits where it does not matter how well the network learns: it may miss the smaller class.
+SHORT = {"pretrain_epochs": 5, "min_batches": 1, "device": "cpu"}
+short_fit = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """The forest among the teachers takes most of the time of a short fit."""
+    monkeypatch.setattr("sklearn.ensemble.RandomForestClassifier", partial(RandomForestClassifier, 20))
 
 
 def table(n=300, weights=(0.9, 0.1), n_labeled=40, seed=0):
@@ -176,9 +187,10 @@ def taught_by(X, codes, *teachers, n_classes=2, network=ignorant):
     return teach(X, codes, n_classes, Guidance(tuple(map(Teacher, teachers))), 0, network)
 
 
+@short_fit
 def test_a_teacher_sees_the_labeled_rows_only(recorder):
     X, y, _ = table()
-    SSLDECClassifier(teachers=recorder, max_iter=1, random_state=0, device="cpu").fit(X, y)
+    SSLDECClassifier(**SHORT, teachers=recorder, max_iter=1, random_state=0).fit(X, y)
     labeled = {tuple(row) for row in X[y >= 0]}
     assert all(tuple(row) in labeled for seen, _ in recorder.calls for row in seen)
     seen, labels = recorder.calls[-1]
@@ -186,9 +198,10 @@ def test_a_teacher_sees_the_labeled_rows_only(recorder):
     assert_array_equal(labels, y[y >= 0])
 
 
+@short_fit
 def test_teachers_are_not_asked_where_there_are_no_iterations(recorder):
     X, y, _ = table()
-    SSLDECClassifier(teachers=recorder, max_iter=0, random_state=0, device="cpu").fit(X, y)
+    SSLDECClassifier(**SHORT, teachers=recorder, max_iter=0, random_state=0).fit(X, y)
     assert not recorder.calls
 
 
@@ -249,7 +262,11 @@ def test_weights_of_a_fit():
     truth = (X @ rng.normal(size=8) > 0).astype(int)  # linear: a tree of one question cannot see it
     y = np.where(np.arange(300) < 60, truth, -1)
     clf = SSLDECClassifier(
-        teachers=DecisionTreeClassifier(max_depth=1), max_iter=1, random_state=0, device="cpu"
+        pretrain_epochs=60,
+        teachers=DecisionTreeClassifier(max_depth=1),
+        max_iter=1,
+        random_state=0,
+        device="cpu",
     )
     network, teacher = clf.fit(X, y).target_weights_
     assert network > 0.8
@@ -275,7 +292,7 @@ def test_tables_of_few_rows_are_fitted(n_rows):
     X = np.random.default_rng(0).normal(size=(n_rows, 5)) + np.arange(n_rows)[:, None] % 2 * 4
     y = np.arange(n_rows) % 2
     y[2:-1] = -1
-    clf = SSLDECClassifier(random_state=0, device="cpu", max_iter=2)
+    clf = SSLDECClassifier(**SHORT, random_state=0, max_iter=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of two rows, both are labeled
         assert clf.fit(X, y).predict(X).shape == (n_rows,)
@@ -288,9 +305,10 @@ def test_teachers_must_be_classifiers(wrong):
         SSLDECClassifier(teachers=wrong, device="cpu").fit(X, y)
 
 
+@short_fit
 def test_teachers_are_cloned_and_stay_unfitted():
     X, y, _ = table()
-    clf = SSLDECClassifier(teachers=[DecisionTreeClassifier(max_depth=2)], max_iter=1, device="cpu")
+    clf = SSLDECClassifier(**SHORT, teachers=[DecisionTreeClassifier(max_depth=2)], max_iter=1)
     twin = clone(clf).set_params(random_state=0).fit(X, y)
     assert twin.teachers[0].max_depth == 2
     assert not hasattr(twin.teachers[0], "tree_")
@@ -335,9 +353,10 @@ def test_pretraining_counts_batches(n_labeled, epochs):
     assert pretrain_epochs(n_labeled, 128, auto) == epochs
 
 
+@short_fit
 def test_an_iteration_has_at_most_max_rows():
     X, y, _ = table()
-    clf = SSLDECClassifier(max_iter=2, cycle__max_rows=100, random_state=0, device="cpu", min_batches=1)
+    clf = SSLDECClassifier(**SHORT, max_iter=2, cycle__max_rows=100, random_state=0)
     assert [record["subset_size"] for record in clf.fit(X, y).history_[1:]] == [100, 100]
     balanced = clf.set_params(balance=0.5).fit(X, y)
     assert [record["subset_size"] for record in balanced.history_[1:]] == [100, 100]
@@ -361,11 +380,11 @@ def test_noise_follows_the_scale_of_each_feature():
 
 def test_classes_of_unequal_size_keep_it():
     X, y, truth = table(n=600, weights=(0.85, 0.15), n_labeled=50, seed=1)
-    clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
+    clf = SSLDECClassifier(pretrain_epochs=60, max_iter=10, random_state=0, device="cpu").fit(X, y)
     rest = y < 0
     accuracy = np.mean(clf.transduction_[rest] == truth[rest])
     assert accuracy >= np.mean(clf.supervised_transduction_[rest] == truth[rest]) - 0.01
-    equal = clone(clf).set_params(class_prior=None, teachers=None, max_iter=20).fit(X, y)
+    equal = clone(clf).set_params(class_prior=None, teachers=None).fit(X, y)
     share, equal_share = np.mean(clf.transduction_), np.mean(equal.transduction_)
     assert abs(share - truth.mean()) < abs(equal_share - truth.mean())
     assert share < equal_share
@@ -374,7 +393,7 @@ def test_classes_of_unequal_size_keep_it():
 def test_labels_drawn_by_class_of_unequal_classes():
     X, _, truth = table(n=600, weights=(0.9, 0.1))
     y = mask_labels(truth, 10, random_state=0)
-    clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
+    clf = SSLDECClassifier(pretrain_epochs=60, max_iter=10, random_state=0, device="cpu").fit(X, y)
     equal = clone(clf).set_params(class_prior=None).fit(X, y)
     rest = y < 0
     assert np.mean(clf.transduction_[rest] == truth[rest]) > np.mean(equal.transduction_[rest] == truth[rest])
@@ -382,22 +401,24 @@ def test_labels_drawn_by_class_of_unequal_classes():
 
 def test_without_guidance_the_target_is_the_papers():
     X, y, _ = table()
-    given = {"max_iter": 2, "random_state": 0, "device": "cpu", "teachers": None}
+    given = {"pretrain_epochs": 40, "max_iter": 2, "random_state": 0, "device": "cpu", "teachers": None}
     uniform = SSLDECClassifier(class_prior=[0.5, 0.5], **given).fit(X, y)
     paper = SSLDECClassifier(class_prior=None, **given).fit(X, y)
     assert_allclose(paper.predict_proba(X), uniform.predict_proba(X), atol=1e-6)
     assert np.abs(SSLDECClassifier(**given).fit(X, y).predict_proba(X) - paper.predict_proba(X)).max() > 1e-3
 
 
+@short_fit
 def test_same_seed_same_result_on_a_table():
     X, y, _ = table()
-    one, two = (SSLDECClassifier(max_iter=3, random_state=3, device="cpu").fit(X, y) for _ in range(2))
+    one, two = (SSLDECClassifier(**SHORT, max_iter=2, random_state=3).fit(X, y) for _ in range(2))
     assert_array_equal(one.predict_proba(X), two.predict_proba(X))
 
 
+@short_fit
 def test_a_fit_on_a_table_resumes(tmp_path, monkeypatch):
     X, y, _ = table()
-    clf = SSLDECClassifier(max_iter=4, random_state=0, device="cpu")
+    clf = SSLDECClassifier(**SHORT, max_iter=4, random_state=0)
     whole = clone(clf).fit(X, y).predict_proba(X)
     clf.set_params(checkpoint_dir=tmp_path)
     soft_assignment, n_calls = GuidedTarget.__call__, 0
