@@ -20,7 +20,8 @@ from sklearn_ssldec.scans import find_cases
 nibabel = pytest.importorskip("nibabel", reason="nibabel reads the scans")
 pytest.importorskip("matplotlib", reason="matplotlib draws the pictures")
 
-QUICK = ("--pretrain-epochs", "2", "--max-iter", "0")
+QUICK = ("--pretrain-epochs", "1", "--max-iter", "0")
+FINISHED = ("--pretrain-epochs", "2", "--max-iter", "1", "--seed", "3")
 # Axes of the files: as they should be; the third axis first and to the left; voxels of another size; oblique.
 TURNED = np.array([[0, 0, -1.0, 4], [0, 1.0, 0, -7], [2.0, 0, 0, 3], [0, 0, 0, 1]])
 OBLIQUE = np.array([[0.995, -0.0998, 0, 1], [0.0998, 0.995, 0, 2], [0, 0, 2.0, 3], [0, 0, 0, 1]])
@@ -69,7 +70,7 @@ def times(folder):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = write_folder(tmp_path_factory.mktemp("run"))
-    assert run(folder, *QUICK, "--seed", "3", "--names", "1=box") == 0
+    assert run(folder, *FINISHED, "--names", "1=box") == 0
     return folder
 
 
@@ -140,7 +141,7 @@ def test_the_model_holds_what_prediction_needs_and_no_scans(finished):
 
 def test_a_finished_run_is_not_repeated(finished, capsys):
     before = times(finished)
-    assert run(finished, *QUICK, "--seed", "3", "--names", "1=box") == 0
+    assert run(finished, *FINISHED, "--names", "1=box") == 0
     assert "Nothing to do" in capsys.readouterr().err
     assert times(finished) == before
 
@@ -173,10 +174,8 @@ def answers_ctrl_c():
 
 
 @pytest.mark.usefixtures("answers_ctrl_c")
-def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_fit_goes_on(finished, tmp_path, monkeypatch, capsys):
     write_folder(tmp_path)
-    options = ("--pretrain-epochs", "1", "--max-iter", "1")
-    assert run(tmp_path, *options, out="whole") == 0
     save_checkpoint = Checkpoint.save
 
     def save_and_interrupt(self, outcome):
@@ -185,14 +184,14 @@ def test_an_interrupted_fit_goes_on(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Checkpoint, "save", save_and_interrupt)
     capsys.readouterr()
-    assert run(tmp_path, *options) == 130
+    assert run(tmp_path, *FINISHED) == 130
     assert "the same command continues" in capsys.readouterr().err
     assert not (tmp_path / "out" / "model.safetensors").exists()
     monkeypatch.undo()
-    assert run(tmp_path, *options) == 0
+    assert run(tmp_path, *FINISHED) == 0
     for name in GRIDS:
         both = [
-            nibabel.load(tmp_path / each / "segmentations" / f"{name}.nii.gz") for each in ("out", "whole")
+            nibabel.load(folder / "out" / "segmentations" / f"{name}.nii.gz") for folder in (tmp_path, finished)
         ]
         assert_array_equal(*[np.asarray(each.dataobj) for each in both])
 
@@ -226,10 +225,10 @@ def test_other_results_are_replaced_only_if_asked(finished, tmp_path, capsys):
     folder = tmp_path / "run"
     (folder / "out" / "segmentations" / "mine.txt").write_text("notes")
     before = times(folder)
-    assert run(folder, *QUICK, "--seed", "4", "--names", "1=box") == 2
+    assert run(folder, *FINISHED[:-1], "4", "--names", "1=box") == 2
     assert "another run: seed was 3, and now is 4" in capsys.readouterr().err
     write_scan(folder / "scans" / "e.nii.gz", *GRIDS["a"])
-    assert run(folder, *QUICK, "--seed", "3", "--names", "1=box") == 2
+    assert run(folder, *FINISHED, "--names", "1=box") == 2
     assert "another run: the scan 'e' has been added" in capsys.readouterr().err
     (folder / "scans" / "e.nii.gz").unlink()
     assert times(folder) == before

@@ -195,7 +195,7 @@ def volume_cases(draw):
 
 
 many_cases = settings(
-    max_examples=int(os.environ.get("SSLDEC_FUZZ", "80")), deadline=None, derandomize=True,
+    max_examples=int(os.environ.get("SSLDEC_FUZZ", "50")), deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )  # fmt: skip
 

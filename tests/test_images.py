@@ -9,12 +9,15 @@ from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._samples.rows import as_samples
+from sklearn_ssldec.algorithm import SSLDEC
 from sklearn_ssldec.augment import RandomAffine
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.networks import ConvNet
 
 QUICK = {"device": "cpu", "random_state": 0, "pretrain_epochs": 20, "max_iter": 2, "labeled_threshold": 0}
 SMALL_NET = {"module__width": 0.05}
+# Enough to compare fits with each other.
+SHORT = {**QUICK, **SMALL_NET, "pretrain_epochs": 3, "min_batches": 2}
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +42,9 @@ def test_images_without_channels(digits, fitted):
     assert fitted.score(images, truth) > 0.9
 
 
-def test_the_same_images_in_other_shapes(digits, fitted):
+def test_the_same_images_in_other_shapes(digits):
     images, y, _ = digits
-    expected = fitted.predict_proba(images)
+    expected = SSLDECClassifier(**SHORT).fit(images, y).predict_proba(images)
     for X, input_shape in (
         (images[:, None], None),
         (images[:, None], (1, 8, 8)),
@@ -50,7 +53,7 @@ def test_the_same_images_in_other_shapes(digits, fitted):
         (images.reshape(-1, 64), [8, 8]),
         (images.astype(np.uint8), None),
     ):
-        clf = SSLDECClassifier(**QUICK, **SMALL_NET, input_shape=input_shape).fit(X, y)
+        clf = SSLDECClassifier(**SHORT, input_shape=input_shape).fit(X, y)
         assert_array_equal(clf.predict_proba(X), expected)
 
 
@@ -83,16 +86,20 @@ def test_own_convolutional_network(digits):
     assert clf.score(images, truth) > 0.95
 
 
-def test_pretraining_of_images_takes_enough_batches(digits):
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # nothing is trained
+def test_pretraining_of_images_takes_enough_batches(digits, monkeypatch):
     images, y, _ = digits
+    epochs = []
+    monkeypatch.setattr(SSLDEC, "train_labeled", lambda self: epochs.append(len(self.L)) or 0.0)
     clf = SSLDECClassifier(device="cpu", random_state=0, max_iter=0, batch_size=4, **SMALL_NET).fit(images, y)
-    assert clf.history_[0]["labeled_epochs"] == 200  # 5 batches an epoch, 1000 in all
+    assert epochs == [20] * 200  # 5 batches an epoch, 1000 in all
+    assert clf.history_[0]["labeled_epochs"] == 200
 
 
 def test_ema_decay(digits):
     images, y, _ = digits
     averaged, last = (
-        SSLDECClassifier(**QUICK, **SMALL_NET, net__ema_decay=decay).fit(images, y) for decay in (0.9, 0)
+        SSLDECClassifier(**SHORT, net__ema_decay=decay).fit(images, y) for decay in (0.9, 0)
     )
     assert not np.allclose(averaged.predict_proba(images), last.predict_proba(images), atol=1e-3)
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
@@ -109,19 +116,20 @@ def test_alpha_is_10_for_images_unless_set(digits, fitted):
         np.testing.assert_allclose(clf.predict_proba(images), expected, atol=1e-5)
 
 
-def test_target_views(digits, fitted):
+def test_target_views(digits):
     """The default for small images augments each sample four times for the targets, and 0 does not."""
     images, y, _ = digits
-    none, four, unaugmented, unaugmented_four = (
-        SSLDECClassifier(**QUICK, **SMALL_NET, **changes).fit(images, y)
+    auto, none, four, unaugmented, unaugmented_four = (
+        SSLDECClassifier(**SHORT, **changes).fit(images, y)
         for changes in (
+            {},
             {"cycle__target_views": 0},
             {"cycle__target_views": 4},
             {"cycle__target_views": 0, "augment": None},
             {"cycle__target_views": 4, "augment": None},
         )
     )
-    assert_array_equal(four.predict_proba(images), fitted.predict_proba(images))
+    assert_array_equal(four.predict_proba(images), auto.predict_proba(images))
     assert not np.allclose(none.predict_proba(images), four.predict_proba(images), atol=1e-4)
     assert_array_equal(four.label_distributions_, four.predict_proba(images))  # of the images themselves
     assert_array_equal(unaugmented_four.predict_proba(images), unaugmented.predict_proba(images))
