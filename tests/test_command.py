@@ -191,7 +191,7 @@ def test_an_interrupted_fit_goes_on(finished, tmp_path, monkeypatch, capsys):
     assert run(tmp_path, *FINISHED) == 0
     for name in GRIDS:
         both = [
-            nibabel.load(folder / "out" / "segmentations" / f"{name}.nii.gz") for folder in (tmp_path, finished)
+            nibabel.load(each / "out" / "segmentations" / f"{name}.nii.gz") for each in (tmp_path, finished)
         ]
         assert_array_equal(*[np.asarray(each.dataobj) for each in both])
 

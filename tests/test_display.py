@@ -296,7 +296,7 @@ def test_import_without_matplotlib():
         display = importlib.import_module("sklearn_ssldec.display")
         assert display.TrainingHistoryDisplay is not TrainingHistoryDisplay
         history = display.TrainingHistoryDisplay([{"iteration": 0, "loss": 1.0}])
-        with pytest.raises(ImportError, match=r"Displays need matplotlib: pip install 'sklearn-ssldec\[plot\]'"):
+        with pytest.raises(ImportError, match=r"need matplotlib: pip install 'sklearn-ssldec\[plot\]'"):
             history.plot(metrics=["loss"])
 
 

@@ -16,8 +16,8 @@ from sklearn_ssldec._training.seeds import seeded
 
 QUICK = {"device": "cpu", "random_state": 0, "max_iter": 1, "pretrain_epochs": 5, "labeled_threshold": 0.0}
 
-# Threads of OpenMP are what hangs in a fork, so this runs in a process that has several, and so do the
-# neighbors of the teacher. Afterwards it trains a network of a class that worker processes know from it only.
+# Threads of OpenMP are what hangs in a fork, so this runs in a process that has several; the neighbors of the
+# teacher have some too. Afterwards it trains a network of a class that worker processes know from it only.
 SCRIPT = """
 import multiprocessing, os
 import numpy as np

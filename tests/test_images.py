@@ -98,9 +98,7 @@ def test_pretraining_of_images_takes_enough_batches(digits, monkeypatch):
 
 def test_ema_decay(digits):
     images, y, _ = digits
-    averaged, last = (
-        SSLDECClassifier(**SHORT, net__ema_decay=decay).fit(images, y) for decay in (0.9, 0)
-    )
+    averaged, last = (SSLDECClassifier(**SHORT, net__ema_decay=decay).fit(images, y) for decay in (0.9, 0))
     assert not np.allclose(averaged.predict_proba(images), last.predict_proba(images), atol=1e-3)
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
 

@@ -129,7 +129,7 @@ def test_refused_labels(moons, y, message):
     [
         SPREADING,
         SelfTrainingClassifier(KNeighborsClassifier(3)),
-        SSLDECClassifier(max_iter=30, random_state=0, device="cpu"),
+        SSLDECClassifier(pretrain_epochs=60, max_iter=5, random_state=0, device="cpu"),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
@@ -149,7 +149,9 @@ def test_cross_val_score_is_the_accuracy_on_hidden_labels(estimator, moons):
     [
         LabelSpreading(kernel="knn", n_neighbors=7),
         SelfTrainingClassifier(KNeighborsClassifier(3)),
-        SSLDECClassifier(max_iter=2, pretrain_epochs=15, labeled_threshold=0.9, random_state=0, device="cpu"),
+        SSLDECClassifier(
+            max_iter=2, pretrain_epochs=15, labeled_threshold=0.9, teachers=None, random_state=0, device="cpu"
+        ),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
