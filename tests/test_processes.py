@@ -1,8 +1,10 @@
 """Two processes that train a network together, over gloo, end where one alone does."""
 
 import json
+import runpy
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._training.distributed import Processes
+from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.baselines import PiModelClassifier
 
 SCRIPT = """
@@ -42,9 +45,9 @@ clf.fit(X, y)
 results = {"moons": clf.predict_proba(X[::40]).tolist(), "rows": shares[-1], "n_iter": clf.n_iter_}
 results["loss"] = [record["loss"] for record in clf.history_]
 
-clf = SSLDECClassifier(**common, max_iter=60, checkpoint_dir=sys.argv[1] + "/fit").fit(X, y)
+clf = SSLDECClassifier(**common, max_iter=20, checkpoint_dir=sys.argv[1] + "/fit").fit(X, y)
 results["noisy"] = clf.score(X, truth)
-clf = SSLDECClassifier(**common, max_iter=60, checkpoint_dir=sys.argv[1] + "/fit").fit(X, y)
+clf = SSLDECClassifier(**common, max_iter=20, checkpoint_dir=sys.argv[1] + "/fit").fit(X, y)
 results["resumed"] = clf.score(X, truth)
 
 maps = np.zeros((4, 24, 24), dtype=int)
@@ -69,11 +72,16 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     script = folder / "script.py"
     script.write_text(SCRIPT)
+    for place in ("alone", "together"):
+        (folder / place).mkdir()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(sys, "argv", [str(script), str(folder / "alone")])
+        patch.setattr(SSLDECNet, "augmented_batch", SSLDECNet.augmented_batch)  # the script changes it
+        runpy.run_path(str(script))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for command, place in (([sys.executable], folder / "alone"), (launcher, folder / "together")):
-        place.mkdir()
-        done = subprocess.run([*command, script, place], capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
+    command = [*launcher, script, folder / "together"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
     files = [folder / "alone" / "one.json", folder / "together" / "0.json", folder / "together" / "1.json"]
     return [json.loads(file.read_text()) for file in files]
 
