@@ -367,7 +367,13 @@ class SSLDEC:
     # The lines of Algorithm 1 -----------------------------------------------------------------------------
 
     def pretrain(self) -> float:
-        """M <- train_model(L). Return the loss of the last epoch."""
+        """M <- train_model(L).
+
+        Returns
+        -------
+        float
+            The loss of the last epoch, NaN without epochs.
+        """
         settings, loss = self.settings, float("nan")
         for epoch in range(settings.pretrain_epochs):
             self.M.set_schedule(_linear(settings.pretrain_lr, epoch, settings.pretrain_epochs), progress=0.0)
@@ -375,7 +381,13 @@ class SSLDEC:
         return loss
 
     def train_labeled(self) -> float:
-        """M <- train_model(L), for 1 epoch. Return its loss."""
+        """M <- train_model(L), for 1 epoch.
+
+        Returns
+        -------
+        float
+            The loss.
+        """
         return self.M.train_epoch(self.X, self.Y, self.L).loss
 
     def predict(self, rows: Tensor | None = None) -> Tensor:
@@ -405,10 +417,15 @@ class SSLDEC:
         return Q
 
     def targets(self) -> tuple[Tensor, Tensor]:
-        """P <- target_distribution(Q), defined in (2). Return P, and the class that each sample counts as.
+        """P <- target_distribution(Q), defined in (2).
 
         The mean over several views of a sample is more accurate than Q alone. Q is released, because of many
         voxels it is as large as P.
+
+        Returns
+        -------
+        tuple of Tensor
+            P of shape (n_samples, n_classes), and the class that each sample counts as.
         """
         Q, self.Q = self.Q, torch.empty(0)
         counted_as = self.predicted.clone()
@@ -496,7 +513,13 @@ class SSLDEC:
         return chosen if subset is None else subset[chosen]
 
     def train_to_threshold(self) -> tuple[float, int]:
-        """While train accuracy < threshold do M <- train_model(L). Return the accuracy and the epochs."""
+        """While train accuracy < threshold do M <- train_model(L).
+
+        Returns
+        -------
+        tuple of float and int
+            The accuracy reached, and the number of epochs.
+        """
         epochs, threshold = 0, self.reachable_threshold()
         while (reached := self.labeled_accuracy()) < threshold:
             if epochs == self.settings.max_labeled_epochs:
@@ -506,7 +529,13 @@ class SSLDEC:
         return reached, epochs
 
     def has_ended(self) -> bool:
-        """Until end condition is met: little changes, or `max_iter` iterations are done."""
+        """Until end condition is met: little changes, or `max_iter` iterations are done.
+
+        Returns
+        -------
+        bool
+            Whether little changes, or `max_iter` iterations are done.
+        """
         return self.outcome.n_iter >= self.settings.max_iter or self.is_calm()
 
     # The steps within ---------------------------------------------------------------------------------------
@@ -519,7 +548,13 @@ class SSLDEC:
         )
 
     def update(self) -> int:
-        """Predict all samples again, and return the number of changed classes."""
+        """Predict all samples again, and count what has changed.
+
+        Returns
+        -------
+        int
+            Number of samples whose predicted class changed.
+        """
         self.Q = self.predict()
         before, self.predicted = self.predicted, hard_assignment(self.Q)
         n_changed = int((self.predicted != before).sum())
@@ -529,7 +564,13 @@ class SSLDEC:
         return n_changed
 
     def is_calm(self) -> bool:
-        """Return whether enough calm iterations have passed."""
+        """Return whether enough calm iterations have passed.
+
+        Returns
+        -------
+        bool
+            Whether as many iterations as `n_iter_no_change` have changed little.
+        """
         return self.outcome.n_calm >= self.settings.n_iter_no_change
 
     def reachable_threshold(self) -> float:
@@ -537,6 +578,11 @@ class SSLDEC:
 
         Two equal samples with different labels make an accuracy of 1 impossible, and each iteration would
         train to the cap.
+
+        Returns
+        -------
+        float
+            The accuracy to train to.
         """
         threshold, cap = self.settings.labeled_threshold, self.settings.max_labeled_epochs
         below: list[float] = []
@@ -548,7 +594,13 @@ class SSLDEC:
         return threshold
 
     def labeled_accuracy(self) -> float:
-        """Return the accuracy on the labels."""
+        """Return the accuracy on the labels.
+
+        Returns
+        -------
+        float
+            Share of correct predictions, or the mean of the classes' shares.
+        """
         return self.accuracy(self.predict(self.L))
 
     def accuracy(self, Q: Tensor) -> float:

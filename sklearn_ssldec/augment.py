@@ -62,6 +62,11 @@ def takes_progress(augmentation: Callable[..., Tensor]) -> bool:
     ----------
     augmentation : callable
         The augmentation.
+
+    Returns
+    -------
+    bool
+        Whether it has a parameter `progress`.
     """
     try:
         return "progress" in inspect.signature(augmentation).parameters
@@ -80,6 +85,11 @@ def apply(part: Callable[..., Tensor], batch: Tensor, progress: float) -> Tensor
         What goes through it.
     progress : float
         From 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        The augmented batch.
     """
     return part(batch, progress=progress) if takes_progress(part) else part(batch)
 

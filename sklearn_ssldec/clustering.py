@@ -263,7 +263,13 @@ class RunningTarget:
         return torch.lerp(before.to(new), new, max(1 - self.decay, 1 / (n + 1)))
 
     def get_state(self) -> dict[str, Any]:
-        """Return what it remembers."""
+        """Return what it remembers.
+
+        Returns
+        -------
+        dict
+            The mean frequencies and the counts, for `set_state`.
+        """
         return {
             "frequencies": self.frequencies,
             "labeled_shares": self.labeled_shares,
@@ -697,6 +703,12 @@ class ClusteringLayer(nn.Module):
         return log_soft_assignment(z, self.centers, self.alpha, self.axis)
 
     def extra_repr(self) -> str:
-        """Return the sizes and alpha for the printed network."""
+        """Return the sizes and alpha for the printed network.
+
+        Returns
+        -------
+        str
+            The number of clusters and of features, alpha and the axis.
+        """
         n_clusters, n_features = self.centers.shape
         return f"{n_clusters}, {n_features}, alpha={self.alpha}, axis={self.axis}"

@@ -552,5 +552,8 @@ def test_outlines_of_images_and_of_nothing():
         OutlineDisplay.from_predictions(np.zeros((5, 5)), label_map)
     with pytest.raises(ValueError, match="two or three dimensions"):
         OutlineDisplay.from_predictions(np.zeros(5), np.zeros(5, int))
-    with pytest.raises(ValueError, match="spacing must have a size for each of 2 axes"):
-        OutlineDisplay.from_predictions(label_map, label_map, spacing=(1, 1, 1))
+    for spacing in ((1, 1, 1), (1, 0), "ab"):
+        with pytest.raises(
+            ValueError, match="spacing must hold a positive number for each of the 2 spatial axes"
+        ):
+            OutlineDisplay.from_predictions(label_map, label_map, spacing=spacing)

@@ -246,6 +246,8 @@ CHECKS = (
     "SS03",
 )
 CHECKS += ("GL03", "GL05", "GL07", "GL08", "YD01")
+# A section on what is returned. In private modules the summary says it.
+PUBLIC_CHECKS = ("RT01",)
 
 
 def public_members(cls):
@@ -297,7 +299,8 @@ def takes_documented_parameters(name):
 
 def numpydoc_errors(name):
     validate = pytest.importorskip("numpydoc.validate").validate
-    errors = [(code, text) for code, text in validate(name)["errors"] if code in CHECKS]
+    checks = CHECKS if "._" in name else CHECKS + PUBLIC_CHECKS
+    errors = [(code, text) for code, text in validate(name)["errors"] if code in checks]
     return [
         f"{name}: {code} {text}"
         for code, text in errors
@@ -308,10 +311,11 @@ def numpydoc_errors(name):
 @pytest.mark.parametrize(
     ("summary", "parameters", "codes"),
     [
-        ("Assign.", "q : Tensor\n    Soft assignments.", []),
-        ("assign.", "q : Tensor\n    Soft assignments.", ["SS02"]),
-        ("Assign.", "q\n    Soft assignments.", ["PR04"]),
-        ("Assign.", "p : Tensor\n    Soft assignments.", ["PR01", "PR02"]),
+        ("Assign.", "q : Tensor\n    Soft assignments.", ["RT01"]),
+        ("Assign.", "q : Tensor\n    Soft assignments.\n\nReturns\n-------\nTensor\n    Classes.", []),
+        ("assign.", "q : Tensor\n    Soft assignments.", ["SS02", "RT01"]),
+        ("Assign.", "q\n    Soft assignments.", ["PR04", "RT01"]),
+        ("Assign.", "p : Tensor\n    Soft assignments.", ["PR01", "PR02", "RT01"]),
     ],
 )
 def test_numpydoc_finds_faults_of_a_docstring(summary, parameters, codes, monkeypatch):

@@ -134,6 +134,11 @@ class Folder:
         ----------
         name : str
             Name of the scan.
+
+        Returns
+        -------
+        Path
+            The file.
         """
         return self.path / "segmentations" / f"{name}.nii.gz"
 
@@ -144,6 +149,11 @@ class Folder:
         ----------
         name : str
             Name of the scan.
+
+        Returns
+        -------
+        Path
+            The file.
         """
         return self.path / "pictures" / f"{name}.png"
 
@@ -172,6 +182,11 @@ def describe_scans(cases: Any) -> list[dict[str, Any]]:
     ----------
     cases : Bunch
         What `find_cases` returns.
+
+    Returns
+    -------
+    list of dict
+        For each scan its name, its files with their sizes, and the digest of its labels.
     """
     return [
         {
@@ -190,6 +205,11 @@ def digest(path: str | os.PathLike) -> str:
     ----------
     path : path-like
         The file.
+
+    Returns
+    -------
+    str
+        The digest, in hexadecimal.
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

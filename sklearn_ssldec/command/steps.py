@@ -245,6 +245,11 @@ def count_channels(scan: Scan) -> int:
     ----------
     scan : Scan
         The scan.
+
+    Returns
+    -------
+    int
+        The number.
     """
     return len(scan.image) if scan.image.ndim > len(scan.shape) else 1
 
@@ -258,6 +263,11 @@ def shape_for(scan: Scan, spacing: Sequence[float] | None) -> tuple[int, ...]:
         The scan.
     spacing : sequence of float or None
         The voxel size that the network is made for; None if it is not known.
+
+    Returns
+    -------
+    tuple of int
+        The shape.
     """
     if spacing is None:
         return scan.shape
@@ -385,6 +395,11 @@ def segmented(model: Any, scan: Scan, spacing: Sequence[float] | None) -> np.nda
         The scan.
     spacing : sequence of float or None
         The voxel size that the model is made for.
+
+    Returns
+    -------
+    ndarray of int
+        The label map.
     """
     shape = shape_for(scan, spacing)
     if shape == scan.shape:
@@ -399,6 +414,11 @@ def voxel_size(scan: Scan) -> float:
     ----------
     scan : Scan
         The scan.
+
+    Returns
+    -------
+    float
+        The size.
     """
     return math.prod(scan.spacing) / (1000 if len(scan.shape) == 3 else 1)
 

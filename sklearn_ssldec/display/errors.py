@@ -321,6 +321,11 @@ def labeled_rows(y: Any, unlabeled_label: Any) -> np.ndarray:
     unlabeled_label : int, str or None
         The mark of an unlabeled sample.
 
+    Returns
+    -------
+    ndarray of int
+        Their positions.
+
     Raises
     ------
     ValueError

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_ssldec._samples.volumes import as_spacing
 from sklearn_ssldec.display._drawing import (
     check_label_map,
     class_color,
@@ -113,12 +114,13 @@ class OutlineDisplay:
         Raises
         ------
         ValueError
-            If the shapes do not fit, or there are not two or three spatial dimensions.
+            If the shapes do not fit, there are not two or three spatial dimensions, or `spacing` is not a
+            positive number for each of them.
         """
         image, label_map = np.asarray(image), np.asarray(label_map)
         check_label_map("label_map", label_map, image)
-        if spacing is not None and len(spacing) != label_map.ndim:
-            raise ValueError(f"spacing must have a size for each of {label_map.ndim} axes, got {spacing!r}.")
+        if spacing is not None:
+            spacing = as_spacing(spacing, label_map.ndim)
         display = cls(image, label_map, spacing=spacing, names=names, background=background)
         return display.plot(**kwargs)
 

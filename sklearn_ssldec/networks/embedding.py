@@ -73,6 +73,11 @@ def build_network(
     voxelwise : bool, default=False
         Whether each voxel of a sample has an embedding, instead of each sample.
 
+    Returns
+    -------
+    EmbeddingNetwork
+        The network.
+
     Raises
     ------
     ValueError

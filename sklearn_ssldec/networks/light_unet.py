@@ -206,6 +206,11 @@ class Apart(nn.Module):
         ----------
         x : Tensor of shape (n, n_channels, *spatial)
             A batch.
+
+        Returns
+        -------
+        Tensor of shape (n, n_channels, *spatial)
+            The batch, with `factor` times as many voxels along each axis.
         """
         if self.factor == 1:
             return x
