@@ -1,4 +1,4 @@
-"""What the package uses of scikit-learn under private names: the one place to mend when a release moves it.
+"""Private names of scikit-learn that the package uses: the one place to change when a release moves them.
 
 Third-party estimators need these, and scikit-learn's own developer guide points to some of them, but a name
 with an underscore may move in any release. Every other module imports them from here.

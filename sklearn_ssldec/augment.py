@@ -1,4 +1,4 @@
-"""What a training batch goes through: the stochastic augmentation of Algorithm 1.
+"""Augmentations of training batches, the stochastic augmentation of Algorithm 1.
 
 An augmentation is any callable that takes a batch, a tensor on the training device, and returns a new one of
 the same shape. If it has a parameter ``progress``, it is also told how far training has come, from 0 (in
@@ -303,7 +303,7 @@ class RandomIntensity:
 
 
 class RandomGamma:
-    """Bend the intensities of each channel of half of the images, or volumes, of a batch.
+    """Change the gamma of each channel of half of the images, or volumes, of a batch.
 
     Intensities are brought to the range from 0 to 1, raised to a power, and given back their mean and
     standard deviation.
@@ -324,7 +324,7 @@ class RandomGamma:
         self.gamma = gamma
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """Return the batch with intensities bent."""
+        """Return the batch with its gamma changed."""
         per_channel = (*batch.shape[:2], *[1] * (batch.ndim - 2))
         axes = list(range(2, batch.ndim))
         lowest, highest = batch.amin(axes, keepdim=True), batch.amax(axes, keepdim=True)
@@ -342,7 +342,7 @@ class RandomGamma:
 
 
 class RandomBlur:
-    """Blur a part of the images, or volumes, of a batch.
+    """Blur some of the images, or volumes, of a batch.
 
     Parameters
     ----------

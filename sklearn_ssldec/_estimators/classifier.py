@@ -229,7 +229,7 @@ class SSLDECClassifier(BaseClassifier):
     def _fit_networks(
         self, samples: Any, labels: Any, auto: Auto, **data: Any
     ) -> tuple[Settings, list[Outcome]]:
-        """Train the networks, and store where their embeddings of each class lie."""
+        """Train the networks, and store the mean embedding of each class."""
         result = super()._fit_networks(samples, labels, auto, **data)
         self._store_class_means(samples, labels)
         return result

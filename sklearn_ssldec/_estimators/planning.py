@@ -1,4 +1,4 @@
-"""What training is planned to be from the shapes of the volumes, by nnU-Net's rule on a smaller budget."""
+"""Patches, batches and the network for volumes of given shapes, by nnU-Net's rules with a smaller budget."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-# No axis of the coarsest level has more voxels, and each has at least half as many where the patch has.
+# The coarsest level has at most this many voxels along each axis, and at least half as many if the patch has.
 COARSEST = 8
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a step of training may take.
+    """Limits on the work of a training step.
 
     Attributes
     ----------
@@ -24,11 +24,11 @@ class Budget:
     n_patches : int
         Labeled patches of that size in a step, and as many unlabeled ones.
     full_resolution : int
-        Patches of more voxels are worked on at half the resolution first.
+        Patches with more voxels are first reduced to half the resolution.
     width : float
         Width of the network where the patch has so many voxels or more.
     max_filters : int
-        No level has more filters.
+        Largest number of filters of a level.
     """
 
     n_voxels: int
@@ -58,8 +58,9 @@ def plan(
     """Choose patch, batch, levels and strides.
 
     The patch is a box of equal physical sides with as many voxels as the budget allows, clipped to the median
-    shape; what an axis does not need, the others get. Axes are halved until none has more than `COARSEST`
-    voxels; an axis with half as many voxels as another, or with voxels twice as long, waits for the others.
+    shape; the other axes get what a clipped one leaves. Axes are halved until none has more than `COARSEST`
+    voxels. An axis is not halved while it has at most half as many voxels as another, or voxels at least
+    twice as long.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def plan(
 def name_network(
     chosen: dict[str, Any], targets: str, spacing: Sequence[float] | None, is_set: bool
 ) -> dict[str, Any]:
-    """Return the plan with the network that "auto" stands for, and what is true of this one.
+    """Return the plan with the network that "auto" stands for, and with this network's levels and strides.
 
     Volumes whose targets are not drawn keep the network with which they were measured, unless their voxels
     are at least twice as long as wide.
@@ -178,7 +179,7 @@ def _box(median: tuple[int, ...], sides: tuple[float, ...], n_voxels: int) -> li
 
 
 def _strides(size: Sequence[float], spacing: Sequence[float] | None) -> tuple[tuple[int, ...], ...]:
-    """Return by what each axis is divided from level to level."""
+    """Return the stride of each axis between one level and the next."""
     size, sides = list(size), [1.0] * len(size) if spacing is None else list(spacing)
     strides = []
     while any(n > COARSEST for n in size):

@@ -1,4 +1,4 @@
-"""What a warm start takes over from networks that were trained before."""
+"""Warm starts: the weights of networks that were trained before."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Start:
 
 
 def _copy(name: str, before: Tensor, values: Tensor, n_before: int, n_features: int) -> None:
-    """Copy a weight; one that belongs to the embedding's features as far as there are."""
+    """Copy a weight; of one with a row for each embedding feature, as many rows as both have."""
     if before.shape == values.shape:
         values.copy_(before)
     elif before.shape[1:] == values.shape[1:] and (len(before), len(values)) == (n_before, n_features):

@@ -1,4 +1,4 @@
-"""The description of a fit, made once and handed down; nothing below calls back up."""
+"""The description of a fit, made once and passed down; nothing below calls back."""
 
 from __future__ import annotations
 

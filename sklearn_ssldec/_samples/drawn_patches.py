@@ -1,4 +1,4 @@
-"""Patches that are drawn from volumes as training goes on: its cost does not grow with their number."""
+"""Patches drawn from volumes during training, whose cost does not depend on the number of volumes."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ class TwoViews(NamedTuple):
 
 
 def two_views(augment: object) -> TwoViews:
-    """Take an augmentation apart.
+    """Split an augmentation into what moves voxels and what changes their values.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def outer_size(weak: Sequence[object], size: Corner) -> Corner:
 def move_voxels(
     weak: Sequence[object], X: Tensor, targets: Targets, size: Corner, progress: float
 ) -> tuple[Tensor, Targets]:
-    """Augment patches by what moves voxels, targets and weights with them, and keep the middle.
+    """Move the voxels of patches, with their targets and weights, and keep the middle.
 
     Parameters
     ----------

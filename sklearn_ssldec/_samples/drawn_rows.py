@@ -1,4 +1,4 @@
-"""Rows that are drawn as training goes on: its cost does not grow with their number."""
+"""Rows drawn during training, whose cost does not depend on their number."""
 
 from __future__ import annotations
 

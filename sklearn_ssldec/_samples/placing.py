@@ -71,7 +71,7 @@ def place(X: np.ndarray, device: torch.device) -> Tensor:
 
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on the device, to which a GPU copies it while the program goes on.
+    """Return the tensor on the device; copies to a GPU are asynchronous.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What X may look like: rows of features, or images, with or without a channel axis, or flat."""
+"""Checks of X: rows of features or images, which may be flat and may have a channel axis."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
 
 
 def _refuse_channels_last(X: np.ndarray) -> None:
-    """Refuse images whose last axis is as short as colours are, or that are square but for it."""
+    """Refuse images whose channels seem to be on the last axis."""
     if X.ndim != 4 or X.shape[1] <= 4 or X.shape[2] <= 4:
         return
     if X.shape[3] in (1, 3, 4) or X.shape[1] == X.shape[2] != X.shape[3]:

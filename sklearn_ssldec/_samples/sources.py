@@ -1,4 +1,4 @@
-"""What an estimator hands down to training: its samples on the host, and how they get to a device."""
+"""The samples that an estimator passes to training: on the host, and how they get to a device."""
 
 from __future__ import annotations
 

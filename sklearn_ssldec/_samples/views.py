@@ -1,4 +1,4 @@
-"""Augmented views of a volume, and the way of their predictions back to the voxels that they show."""
+"""Augmented views of a volume, and how predictions of a view are mapped back to the volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What volumes and their label maps may look like: lists or arrays, with or without channels and labels."""
+"""Checks of volumes and their label maps: lists or arrays, with or without channels and labels."""
 
 from __future__ import annotations
 
@@ -394,7 +394,7 @@ def as_given(results: list[np.ndarray], X: Any) -> Any:
 
 
 def check_shapes(volumes: Sequence[np.ndarray], maps: Sequence[np.ndarray | None]) -> None:
-    """Refuse label maps that have not the spatial shape of their volume.
+    """Refuse label maps whose spatial shape is not that of their volume.
 
     Parameters
     ----------
@@ -424,7 +424,7 @@ def _channels_last(i: int, volume: np.ndarray) -> str:
 
 
 def voxels_outside(volumes: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-    """Return which voxels lie outside the image: those with NaN in any channel.
+    """Return a mask of the voxels outside the image, those with NaN in any channel.
 
     Parameters
     ----------
@@ -647,7 +647,7 @@ def count_classes(codes: np.ndarray, n_classes: int, candidates: np.ndarray) -> 
 def _ignored(
     labels: np.ndarray | None, outside: np.ndarray | None, ignore_label: int | None
 ) -> np.ndarray | None:
-    """Return the voxels of a volume that take part in nothing, or None if all take part."""
+    """Return a mask of the voxels of a volume that do not take part, or None if all do."""
     if labels is None or ignore_label is None:
         return outside
     mask = labels == ignore_label
@@ -692,7 +692,7 @@ def _check_found(found: dict[int, int], unlabeled_label: int, ignore_label: int 
 
 
 class Statistics(NamedTuple):
-    """What is known of the intensities of volumes.
+    """Statistics of the intensities of volumes.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ Corner = tuple[int, ...]
 
 
 class Volumes:
-    """Volumes of any shapes, whose voxels are counted through from the first volume to the last.
+    """Volumes of any shapes, whose voxels are numbered consecutively.
 
     The voxels that take part in nothing are left out of the count. Patches are cut where they are asked for,
     and scaled; nothing is copied before.

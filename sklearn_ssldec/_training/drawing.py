@@ -1,4 +1,4 @@
-"""What the nets of drawn samples share, rows and patches: the averaged network makes their targets."""
+"""What the nets for drawn rows and drawn patches share: the averaged network makes their targets."""
 
 from __future__ import annotations
 

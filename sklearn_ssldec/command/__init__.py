@@ -1,4 +1,4 @@
-"""The command `ssldec`: segment a folder of scans without programming. Python users need nothing of it."""
+"""The command `ssldec`: segment a folder of scans without programming. Python users do not need it."""
 
 from __future__ import annotations
 

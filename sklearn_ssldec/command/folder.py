@@ -82,7 +82,7 @@ class Folder:
         )
 
     def start(self) -> None:
-        """Begin the run, or go on with it; what an earlier one has left is removed if it is overwritten."""
+        """Begin or resume the run; results of an earlier one are removed if it may be overwritten."""
         if self.overwrites and self.earlier is not None:
             for scan in self.earlier["call"]["scans"]:
                 self.map_path(scan["name"]).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ class Folder:
         self.note(started=earlier.get("started", _now()))
 
     def note(self, **facts: Any) -> None:
-        """Write down what was done.
+        """Record what was done.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Folder:
         self.write(self.path / RECORD, lambda path: path.write_text(text))
 
     def finish(self) -> None:
-        """Write down that all is done."""
+        """Record that the run is finished."""
         self.forget_checkpoints()
         self.note(finished=_now())
 
@@ -220,7 +220,7 @@ def _now() -> str:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """Return in words what differs first, or nothing."""
+    """Describe the first difference; return "" if there is none."""
     for name in sorted({*theirs, *ours} - {"scans"}):
         if theirs.get(name) != ours.get(name):
             return f"{name} was {theirs.get(name)}, and now is {ours.get(name)}"

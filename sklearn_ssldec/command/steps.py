@@ -148,7 +148,7 @@ def predict(args: Namespace) -> None:
 
 
 def check_packages() -> None:
-    """Refuse to start where a package is missing that is needed in the end.
+    """Refuse to start if a package is missing that a later step needs.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def check_packages() -> None:
 
 
 def check_apart(out: str, *inputs: str) -> None:
-    """Refuse to write where the scans or labels are.
+    """Refuse to write into the folder of the scans or of the labels.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def count_channels(scan: Scan) -> int:
 
 
 def shape_for(scan: Scan, spacing: Sequence[float] | None) -> tuple[int, ...]:
-    """Return the shape in which a scan is given to the network, its own if its voxels are as they should be.
+    """Return the shape to which a scan is resampled; its own if its voxels have the right size.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def shape_for(scan: Scan, spacing: Sequence[float] | None) -> tuple[int, ...]:
 
 
 def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float, ...]) -> Any:
-    """Fit a model, or go on where an interrupted fit has ended.
+    """Fit a model, or resume an interrupted fit.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float
 
 
 def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int, str]) -> None:
-    """Write label maps, pictures and the table of volumes. What is there is not done again.
+    """Write label maps, pictures and the table of volumes; skip files that exist.
 
     Parameters
     ----------
@@ -450,7 +450,7 @@ def draw(scan: Scan, labels: np.ndarray, names: dict[int, str], title: str, path
 
 
 def note_scans(folder: Folder, scans: list[Scan], spacing: Sequence[float] | None) -> None:
-    """Write down versions, and the voxel sizes of the scans.
+    """Record the versions, and the voxel sizes of the scans.
 
     Parameters
     ----------
@@ -490,7 +490,7 @@ def tell_finished(folder: Folder) -> None:
 
 
 def each_with_progress(items: Sequence[Any], what: str) -> Iterator[Any]:
-    """Yield items, and show how far it is and how long it will take.
+    """Yield items, and show the progress and the time that is left.
 
     Parameters
     ----------

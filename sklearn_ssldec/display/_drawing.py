@@ -20,7 +20,7 @@ MARKERS = "osD^vPX*"
 
 
 def import_pyplot() -> Any:
-    """Return matplotlib.pyplot, imported by those who draw only.
+    """Return matplotlib.pyplot, which is imported only to draw.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def class_color(position: int, n_classes: int) -> str:
 
 
 def class_marker(position: int) -> str:
-    """Return the marker of a class, beside the colour for those who do not see it.
+    """Return the marker of a class, which tells classes apart without colour.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def make_axes(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwar
 
 @contextmanager
 def drawing_on(ax: Any, shape: tuple[int, int], size: tuple[float, float], **kwargs: Any) -> Iterator:
-    """Give axes of this shape to draw on; if drawing fails, a new figure is closed and not left half empty.
+    """Yield axes of this shape; if drawing fails, close the figure if it is new.
 
     Parameters
     ----------

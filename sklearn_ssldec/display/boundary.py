@@ -1,4 +1,4 @@
-"""Where in the plane a classifier changes its mind: the paper's figure 4."""
+"""The decision regions of a classifier in the plane: the paper's figure 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network makes of the samples: the paper's figure 7."""
+"""The embeddings of samples: the paper's figure 7."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def draw_class(
 
 
 def to_plane(Z: np.ndarray, method: str, random_state: np.random.RandomState) -> np.ndarray:
-    """Bring embeddings to the plane.
+    """Project embeddings to the plane.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which labeled samples are predicted wrong, and as what."""
+"""Labeled samples that are predicted wrong, and the classes that are predicted for them."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ class SegmentationDisplay:
         return self
 
     def _labeled(self) -> np.ndarray:
-        """Tell of which pixels the truth is known."""
+        """Return a mask of the pixels whose truth is known."""
         missing = (self.y_true != self.y_true) | (self.y_true == None)  # noqa: E711
         if self.unlabeled_label is not None:
             missing = missing | (self.y_true == self.unlabeled_label)

@@ -110,7 +110,7 @@ class _LightUNet(VoxelwiseNetwork):
 
     @property
     def strides_in_all(self) -> tuple[int, ...]:
-        """How many voxels of the input, along each axis, are one on the coarsest level."""
+        """Number of input voxels, along each axis, that are one voxel on the coarsest level."""
         return tuple(
             self.stem * math.prod(steps[axis] for steps in self.strides) for axis in range(self.n_dims)
         )
@@ -122,10 +122,10 @@ class _LightUNet(VoxelwiseNetwork):
 
     @property
     def context(self) -> int:
-        """How many voxels around a box, on each side, have a say in the embeddings in it.
+        """Number of voxels on each side of a box that influence the embeddings in it, rounded up to `stride`.
 
-        A multiple of `stride`: predicted with so much around it, a box that starts at a multiple of `stride`
-        has the embeddings that it has in the whole volume.
+        With this margin, a box that starts at a multiple of `stride` has the same embeddings as in the whole
+        volume.
         """
         reaches = []
         for axis, whole in enumerate(self.strides_in_all):
