@@ -26,7 +26,7 @@ class Budget:
     full_resolution : int
         Patches with more voxels are first reduced to half the resolution.
     width : float
-        Width of the network where the patch has so many voxels or more.
+        Width of the network.
     max_filters : int
         Largest number of filters of a level.
     """
