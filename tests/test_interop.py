@@ -5,11 +5,12 @@ import pytest
 import torch
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec.model_selection import SemiSupervisedSplitter
+from sklearn_ssldec.model_selection import SemiSupervisedSplitter, cross_val_predict_labeled
 
 QUICK = {"max_iter": 2, "pretrain_epochs": 20, "random_state": 0, "device": "cpu"}
 
@@ -132,3 +133,33 @@ def test_dask_runs_a_grid_search(moons):
     with parallel_config("dask"):
         there = search.fit(X, y).cv_results_["mean_test_score"]
     assert_array_equal(there, here)
+
+
+def test_prediction_sets_of_crepes_hold_the_true_class_as_often_as_they_should():
+    """What docs/how_to/prediction_sets.md shows."""
+    crepes = pytest.importorskip("crepes", reason="needs crepes, of the interop extra")
+    hinge = pytest.importorskip("crepes.extras").hinge
+    X, truth = make_blobs(500, centers=[[0, 0], [2, 2]], random_state=0)
+    y = np.where(np.arange(500) < 100, truth, -1)
+    clf = SSLDECClassifier(**{**QUICK, "max_iter": 0}).fit(X, y)
+    rows, out_of_fold = cross_val_predict_labeled(clf, X, y, cv=3, method="predict_proba")
+    conformal = crepes.ConformalClassifier().fit(hinge(out_of_fold, clf.classes_, y[rows]))
+    sets = conformal.predict_set(hinge(clf.predict_proba(X[100:])), confidence=0.95, smoothing=False)
+    assert 0.91 < sets[np.arange(400), truth[100:]].mean() < 0.99
+    assert sets.sum(axis=1).mean() < 1.5
+
+
+def test_prediction_sets_of_mapie_are_those_of_crepes_on_held_out_labels(moons):
+    crepes = pytest.importorskip("crepes", reason="needs crepes, of the interop extra")
+    hinge = pytest.importorskip("crepes.extras").hinge
+    mapie = pytest.importorskip("mapie.classification", reason="needs MAPIE, of the interop extra")
+    X, y, truth = moons
+    held_out = np.flatnonzero(y == -1)[:50]
+    clf = SSLDECClassifier(**QUICK).fit(np.delete(X, held_out, axis=0), np.delete(y, held_out))
+    split = mapie.SplitConformalClassifier(FrozenEstimator(clf), confidence_level=0.9)
+    split.conformalize(X[held_out], truth[held_out])
+    known = hinge(clf.predict_proba(X[held_out]), clf.classes_, truth[held_out])
+    conformal = crepes.ConformalClassifier().fit(known)
+    others = np.delete(X, held_out, axis=0)
+    sets = conformal.predict_set(hinge(clf.predict_proba(others)), confidence=0.9, smoothing=False)
+    assert_array_equal(split.predict_set(others)[1][:, :, 0], sets.astype(bool))
