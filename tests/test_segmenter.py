@@ -71,6 +71,16 @@ def fitted():
     return segmenter().fit(images, [maps[0], *[None] * 5]), images, maps
 
 
+# Enough to compare fits with each other.
+SHORT = {"pretrain_epochs": 1, "max_iter": 1, "patches_per_epoch": 16, "min_batches": 2}
+
+
+@pytest.fixture(scope="module")
+def short():
+    images, maps = discs()
+    return segmenter(**SHORT).fit(images, [maps[0], *[None] * 5]), images, maps
+
+
 def test_segments_volumes_of_different_shapes(fitted):
     seg = fitted[0]
     new_images, new_maps = discs(4, seed=1)
@@ -103,8 +113,8 @@ def test_attributes(fitted):
         assert_array_equal(before, supervised)
 
 
-def test_same_seed_same_result_and_the_input_stays(fitted):
-    seg, images, maps = fitted
+def test_same_seed_same_result_and_the_input_stays(short):
+    seg, images, maps = short
     copies = [image.copy() for image in images]
     again = clone(seg).fit(images, [maps[0], *[None] * 5])
     for a, b in zip(seg.predict_proba(images), again.predict_proba(images), strict=True):
@@ -123,8 +133,7 @@ def test_targets_come_from_views_of_the_volumes(fitted):
     assert viewed.score(images[1:], maps[1:]) > 0.75
     # without augmentation all views would be the same, and none is made
     one, other = (
-        clone(seg)
-        .set_params(cycle__target_views=n, augment=None)
+        segmenter(**SHORT, cycle__target_views=n, augment=None)
         .fit(images, labels)
         .predict_proba(images[:1])[0]
         for n in (0, 3)
@@ -155,10 +164,10 @@ def test_arrays_give_arrays():
     images, maps = discs(4)
     X, y = np.stack([i[:24] for i in images]), np.stack([m[:24] for m in maps])
     y[1:] = -1
-    seg = segmenter(max_iter=1).fit(X, y)
+    seg = segmenter(**SHORT).fit(X, y)
     assert seg.predict(X).shape == X.shape
     assert seg.predict_proba(X).shape == (4, 3, 24, 24)
-    with_channels = segmenter(max_iter=1).fit(X[:, None], y)
+    with_channels = segmenter(**SHORT).fit(X[:, None], y)
     assert_array_equal(with_channels.predict(X[:, None]), seg.predict(X))
 
 
@@ -185,8 +194,8 @@ def test_slices_of_a_volume_with_two_channels_and_ignored_voxels():
     assert seg.score(volumes, [test_map] * 3) > 0.75
 
 
-def test_memory_maps_are_read_where_they_are(tmp_path, fitted):
-    seg, images, maps = fitted
+def test_memory_maps_are_read_where_they_are(tmp_path, short):
+    seg, images, maps = short
     paths = []
     for i, image in enumerate(images):
         np.save(tmp_path / f"{i}.npy", image)
@@ -199,8 +208,8 @@ def test_memory_maps_are_read_where_they_are(tmp_path, fitted):
 def test_ensemble_averages_and_does_not_depend_on_n_jobs():
     images, maps = discs(3)
     y = [maps[0], None, None]
-    two = segmenter(n_estimators=2, pretrain_epochs=2, max_iter=1, n_jobs=2).fit(images, y)
-    alone = segmenter(n_estimators=2, pretrain_epochs=2, max_iter=1).fit(images, y)
+    two = segmenter(**SHORT, n_estimators=2, n_jobs=2).fit(images, y)
+    alone = segmenter(**SHORT, n_estimators=2).fit(images, y)
     assert_array_equal(two.predict_proba(images)[0], alone.predict_proba(images)[0])
     assert two.cluster_centers_.shape == (2, 3, 3)
     members = [one.predict_proba(images[:1])[0] for one in two.estimators_]
@@ -211,7 +220,7 @@ def test_ensemble_averages_and_does_not_depend_on_n_jobs():
 def test_probabilities_are_finite_far_from_the_data(precision):
     """A value at which the network's numbers overflow spoils neither its own voxels nor others."""
     images, maps = discs(3)
-    seg = segmenter(pretrain_epochs=1, max_iter=1, net__scaling=None, net__precision=precision)
+    seg = segmenter(**SHORT, net__scaling=None, net__precision=precision)
     seg.fit(images, [maps[0], maps[1], None])
     far = images[2].copy()
     far[3, 3] = 3.4e38
@@ -238,7 +247,7 @@ def test_splitter_tests_on_labeled_volumes_only():
     folds = list(SemiSupervisedSplitter(3).split(images, y))
     assert [test.tolist() for _, test in folds] == [[0], [2], [4]]
     assert all({1, 3} <= set(train) and not set(train) & set(test) for train, test in folds)
-    seg = segmenter(pretrain_epochs=1, max_iter=1)
+    seg = segmenter(**SHORT)
     scores = cross_val_score(seg, images, y, cv=SemiSupervisedSplitter(3), error_score="raise")
     assert scores.shape == (3,)
     assert np.isfinite(scores).all()
@@ -369,9 +378,9 @@ def test_score_needs_labels(fitted):
     assert seg.score(images, [half, *[None] * 5]) == dice_score(half, seg.predict(images)[0])
 
 
-def test_volumes_as_they_come_from_files(fitted):
+def test_volumes_as_they_come_from_files(short):
     """Flipped, of another byte order, in a ragged array of objects: the same numbers."""
-    seg, images, maps = fitted
+    seg, images, maps = short
     forms = [
         np.flip(np.flip(images[0]).copy()),
         images[1].astype(">f8"),
@@ -403,9 +412,10 @@ def test_nan_and_masked_voxels_lie_outside_the_image(fitted):
     ]
     labels = [maps[0], *[None] * 5]
     seg = segmenter().fit(with_nan, labels)
-    again = segmenter().fit(masked, labels)
-    marked = segmenter(ignore_label=9).fit(with_nan, labels)
-    for a, b, c, mask in zip(*[each.predict(masked) for each in (seg, again, marked)], masks, strict=True):
+    one = segmenter(**SHORT).fit(with_nan, labels)
+    again = segmenter(**SHORT).fit(masked, labels)
+    marked = segmenter(**SHORT, ignore_label=9).fit(with_nan, labels)
+    for a, b, c, mask in zip(*[each.predict(masked) for each in (one, again, marked)], masks, strict=True):
         assert_array_equal(a, b)
         assert (a[mask] == 0).all()
         assert (c[mask] == 9).all()
@@ -431,7 +441,7 @@ def test_what_lies_in_a_hole_does_not_matter(fitted, scaling):
         given[-1][:4, :4] = np.nan
         other.append(np.ma.array(image, mask=np.isnan(given[-1])))
         other[-1].data[:4, :4] = 1e6
-    seg = segmenter(net__scaling=scaling, max_iter=1).fit(given, [maps[0], *[None] * 5])
+    seg = segmenter(**SHORT, net__scaling=scaling).fit(given, [maps[0], *[None] * 5])
     for a, b in zip(seg.predict_proba(given), seg.predict_proba(other), strict=True):
         assert_array_equal(a, b)
 

@@ -13,7 +13,13 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssldec import SSLDECClassifier
 
-QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16), "max_iter": 2}
+QUICK = {
+    "module__hidden_units": (16, 16),
+    "pretrain_epochs": 30,
+    "max_iter": 2,
+    "device": "cpu",
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,7 @@ def test_clone_and_parameters():
 
 def test_decision_boundary_display(moons):
     X, y, _ = moons
-    clf = SSLDECClassifier(random_state=0, device="cpu").fit(X, y)
+    clf = SSLDECClassifier(**QUICK).fit(X, y)
     display = DecisionBoundaryDisplay.from_estimator(clf, X, response_method="predict", grid_resolution=30)
     points = np.c_[display.xx0.ravel(), display.xx1.ravel()]
     assert_array_equal(display.response.ravel(), clf.predict(points))

@@ -10,7 +10,13 @@ from skorch.callbacks import Freezer
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec.persistence import load, save
 
-QUICK = {"device": "cpu", "random_state": 0, "module__hidden_units": (16, 16), "max_iter": 2}
+QUICK = {
+    "module__hidden_units": (16, 16),
+    "pretrain_epochs": 30,
+    "max_iter": 2,
+    "device": "cpu",
+    "random_state": 0,
+}
 # Networks that are hardly trained leave classes out.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 NOTHING = {"pretrain_epochs": 0, "max_iter": 0}  # the start itself
@@ -49,8 +55,8 @@ def test_it_reaches_what_a_new_fit_reaches_in_a_fraction_of_the_steps(moons):
     more = y.copy()
     more[::30] = truth[::30]  # ten more labels
     few = {"pretrain_epochs": 10, "max_iter": 10, "random_state": 0, "device": "cpu"}
-    new = SSLDECClassifier(random_state=0, device="cpu").fit(X, more)
-    warm = SSLDECClassifier(random_state=0, device="cpu", warm_start=True).fit(X, y)
+    new = SSLDECClassifier(max_iter=60, random_state=0, device="cpu").fit(X, more)
+    warm = SSLDECClassifier(max_iter=60, random_state=0, device="cpu", warm_start=True).fit(X, y)
     warm.set_params(**few).fit(X, more)
     assert new.history_[0]["labeled_epochs"] == 100
     assert new.n_iter_ > 10
@@ -60,7 +66,7 @@ def test_it_reaches_what_a_new_fit_reaches_in_a_fraction_of_the_steps(moons):
 
 def test_auto_is_a_quarter(blobs, fitted):
     X, y, _ = blobs
-    warm = again(fitted, X, y, max_iter="auto", tol=0.0, cycle__n_iter_no_change=100)
+    warm = again(fitted, X, y, pretrain_epochs="auto", max_iter="auto", tol=0.0, cycle__n_iter_no_change=100)
     assert (warm.history_[0]["labeled_epochs"], warm.n_iter_) == (25, 50)
     own = again(fitted, X, y, pretrain_epochs=3)
     assert (own.history_[0]["labeled_epochs"], own.n_iter_) == (3, 2)
@@ -71,7 +77,8 @@ def test_centroids_of_new_classes_are_added(blobs):
     names = np.array(["b", "d", "a"])  # the new one comes first
     y = np.where(y < 0, "?", names[y])
     known = np.where(y == "a", "?", y)
-    clf = SSLDECClassifier(**QUICK, warm_start=True, unlabeled_label="?").fit(X, known)
+    longer = {**QUICK, "pretrain_epochs": 100}
+    clf = SSLDECClassifier(**longer, warm_start=True, unlabeled_label="?").fit(X, known)
     before, centers = clf.predict_proba(X), clf.cluster_centers_
     start = again(clf, X, y, **NOTHING)
     assert_array_equal(start.classes_, ["a", "b", "d"])
