@@ -79,6 +79,11 @@ class Backbone(nn.Module):
         ----------
         mode : bool, default=True
             Whether it is training mode.
+
+        Returns
+        -------
+        Backbone
+            This module.
         """
         super().train(mode)
         if self.frozen:
