@@ -76,9 +76,9 @@ def fit(
     n_labeled: int,
     seed: int,
     checkpoints: Path | None,
-    cpu_plan: bool = False,
+    settings: dict,
 ) -> SSLDECSegmenter:
-    """Fit one segmenter to the slices of the training volumes."""
+    """Fit one segmenter, with some settings of its own, to the slices of the training volumes."""
     labeled = split["train"] if method == ALL else split["labeled"][str(n_labeled)]
     X, y = [], []
     for name in volumes_of(arrays, split["train"]):
@@ -87,8 +87,7 @@ def fit(
         y += list(arrays[f"{name}/label"]) if known else [None] * len(arrays[f"{name}/image"])
     kind = PseudoLabelSegmenter if method == PSEUDO else SSLDECSegmenter
     parameters = {"cycle__transduction": False, "callbacks": [KeepSupervised()], "random_state": seed}
-    if cpu_plan:
-        parameters |= CPU_PLAN
+    parameters |= settings
     if method == ALL:  # as many steps as the others take in all
         parameters |= {"max_iter": 0, "pretrain_epochs": 70}
     if checkpoints is not None:
@@ -110,6 +109,13 @@ def score(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict
     return {"dice": float(np.mean(each)), **{f"dice_{k}": float(v) for k, v in zip(PARTS, each, strict=True)}}
 
 
+def settings_of(arguments: argparse.Namespace) -> dict:
+    """Return the parameters that the command line asks for."""
+    settings = dict(CPU_PLAN) if arguments.cpu_plan else {}
+    settings |= {} if arguments.pretrain_epochs is None else {"pretrain_epochs": arguments.pretrain_epochs}
+    return settings | ({} if arguments.max_iter is None else {"max_iter": arguments.max_iter})
+
+
 def row(method: str, n_labeled: int) -> str:
     """Name a row of the table."""
     return method if method == ALL else f"{method}, {n_labeled} labeled"
@@ -121,7 +127,7 @@ def run_one(
     """Fit, score and keep one segmenter, and the supervised one that it started from."""
     arrays, split = data
     started = time.process_time()
-    segmenter = fit(method, arrays, split, n, seed, arguments.checkpoints, arguments.cpu_plan)
+    segmenter = fit(method, arrays, split, n, seed, arguments.checkpoints, settings_of(arguments))
     seconds = time.process_time() - started
     scores = score(segmenter, arrays, split["test"])
     print(row(method, n), seed, segmenter.plan_, scores, f"{seconds:.0f} s of CPU", flush=True)
@@ -148,11 +154,18 @@ def main() -> None:
         "--checkpoints", type=Path, help="folder of checkpoints, to go on after an interruption"
     )
     parser.add_argument("--cpu-plan", action="store_true", help="on a GPU, the settings of a CPU")
+    parser.add_argument("--pretrain-epochs", type=int, help="instead of the default's")
+    parser.add_argument("--max-iter", type=int, help="instead of the default's")
     parser.add_argument("--output", type=Path, default=Path("docs/results/acdc.json"))
     arguments = parser.parse_args()
     protocol = {"data": "ACDC", "train patients": 70, "test volumes": 40}
-    if arguments.cpu_plan:
-        protocol["settings"] = "those of a CPU"
+    options = ["--cpu-plan"] if arguments.cpu_plan else []
+    if arguments.pretrain_epochs is not None:
+        options.append(f"--pretrain-epochs {arguments.pretrain_epochs}")
+    if arguments.max_iter is not None:
+        options.append(f"--max-iter {arguments.max_iter}")
+    if options:
+        protocol["settings"] = " ".join(options)
     results = Results(arguments.output, "ACDC: Dice in %, slices as images", protocol)
     data = load(arguments.data)
     for seed in arguments.seeds:
@@ -166,7 +179,7 @@ def main() -> None:
     notes = (
         "A draw is the seed of the networks; the split is the literature's. Seconds are of one core's CPU."
     )
-    command = "python examples/benchmarks/acdc.py" + (" --cpu-plan" if arguments.cpu_plan else "")
+    command = " ".join(["python examples/benchmarks/acdc.py", *options])
     print(results.write_table(finished, columns, command, notes))
 
 
