@@ -173,6 +173,7 @@ def test_unlabeled_patches_of_partly_annotated_volumes_are_predicted_among_the_c
     codes[:, 4:] = 1
     source = LabeledVolumes(Volumes([image]), [codes], [None], candidates=CANDIDATES)
     assert source.labeled == source.unlabeled == [0]
+    assert sorted(source._of_class) == [0, 1]  # patches are centred on what is marked as background
     batch = DrawnPatches(
         source, 3, n_batches=1, n_unlabeled=1, n_labeled=1, size=(8, 8), outer_size=(8, 8), balance=1.0,
         generator=torch.Generator().manual_seed(0), device=torch.device("cpu"),

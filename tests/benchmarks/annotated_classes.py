@@ -31,7 +31,7 @@ SETTINGS = {
 def main() -> None:
     """Measure draw after draw, and print the table."""
     command_line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    command_line.add_argument("--draws", type=int, default=5)
+    command_line.add_argument("--draws", type=int, default=3)
     arguments = command_line.parse_args()
     torch.set_num_threads(1)
     data = load_decathlon(Path(os.environ["SSLDEC_DATA"]) / "hippocampus")
