@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import row_norms
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from sklearn_ssldec._warnings import warn
@@ -126,7 +127,7 @@ def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = N
     """Warn of features that a network cannot learn from as they are.
 
     These are features of very different scales, features far from mean 0 and standard deviation 1, and a
-    column that only counts the rows.
+    column that only counts the rows. Sparse rows of length 1, as TF-IDF makes them, are as they should be.
 
     Parameters
     ----------
@@ -137,6 +138,8 @@ def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = N
     names : ndarray of shape (n_features,), default=None
         Names of the features.
     """
+    if issparse(X) and _have_length_1(X):
+        return
     found = _scale_problem(moments)
     if found:
         scaler = "StandardScaler(with_mean=False)" if issparse(X) else "StandardScaler()"
@@ -155,6 +158,12 @@ def warn_of_scales(X: np.ndarray, moments: Moments, names: np.ndarray | None = N
                     f"{name} of X goes up by the same step from row to row, as an index does. Leave it out "
                     "unless the order of the rows means something."
                 )
+
+
+def _have_length_1(X: np.ndarray) -> bool:
+    """Return whether all sparse rows have Euclidean length 1, or nothing but zeros."""
+    norms = row_norms(X)
+    return bool(np.allclose(norms[norms > 0], 1, rtol=1e-3))
 
 
 def _scale_problem(moments: Moments) -> str:
