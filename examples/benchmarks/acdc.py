@@ -177,7 +177,8 @@ def main() -> None:
     finished = [name for name in listed if name in results.content["draws"]]
     columns = {"dice": "Dice", **{f"dice_{k}": name for k, name in PARTS.items()}}
     notes = (
-        "A draw is the seed of the networks; the split is the literature's. Seconds are of one core's CPU."
+        "A draw is the seed of the networks; the split is the literature's. Seconds are of one core's CPU, "
+        "those of a start of the clock."
     )
     command = " ".join(["python examples/benchmarks/acdc.py", *options])
     print(results.write_table(finished, columns, command, notes))
