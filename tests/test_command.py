@@ -441,7 +441,9 @@ def test_as_a_process(tmp_path):
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"ssldec: error: There is no folder {str(tmp_path / 'nowhere')!r}.\n"
+    # An old matplotlib notes what a new pyparsing does not like.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Note: ")]
+    assert lines == [f"ssldec: error: There is no folder {str(tmp_path / 'nowhere')!r}."]
 
 
 def test_help_names_what_is_written(capsys):

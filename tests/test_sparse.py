@@ -62,8 +62,7 @@ def test_a_checkpoint_knows_sparse_samples(data, tmp_path):
 
 
 def test_no_more_than_batches_are_dense():
-    rng = np.random.default_rng(0)
-    X = sparse.random_array((6000, 10_000), density=1e-3, format="csr", dtype=np.float32, rng=rng)
+    X = sparse.random(6000, 10_000, density=1e-3, format="csr", dtype=np.float32, random_state=0)
     t = np.where(np.arange(6000) < 100, np.arange(6000) % 2, -1)
     clf = SSLDECClassifier(**QUICK | {"max_iter": 1}, teachers=None, module__hidden_units=(8,))
     tracemalloc.start()
