@@ -65,7 +65,7 @@ def measure(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray, seed: int) -
 
 def draw_figure(found: dict[str, list[dict[str, float]]], path: Path) -> None:
     """Draw means and standard errors of each method, side by side for each representation."""
-    fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
+    fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
     methods = list(next(iter(found.values()))[0])
     for shift, (name, rows) in zip((-0.2, 0.2), found.items(), strict=True):
         values = np.array([list(row.values()) for row in rows])
