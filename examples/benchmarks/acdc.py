@@ -109,11 +109,10 @@ def score(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict
     return {"dice": float(np.mean(each)), **{f"dice_{k}": float(v) for k, v in zip(PARTS, each, strict=True)}}
 
 
-def settings_of(arguments: argparse.Namespace) -> dict:
-    """Return the parameters that the command line asks for."""
-    settings = dict(CPU_PLAN) if arguments.cpu_plan else {}
-    settings |= {} if arguments.pretrain_epochs is None else {"pretrain_epochs": arguments.pretrain_epochs}
-    return settings | ({} if arguments.max_iter is None else {"max_iter": arguments.max_iter})
+def lengths_of(arguments: argparse.Namespace) -> dict[str, int]:
+    """Return the lengths of training that the command line asks for."""
+    asked = {"pretrain_epochs": arguments.pretrain_epochs, "max_iter": arguments.max_iter}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def row(method: str, n_labeled: int) -> str:
@@ -127,7 +126,8 @@ def run_one(
     """Fit, score and keep one segmenter, and the supervised one that it started from."""
     arrays, split = data
     started = time.process_time()
-    segmenter = fit(method, arrays, split, n, seed, arguments.checkpoints, settings_of(arguments))
+    settings = {**(CPU_PLAN if arguments.cpu_plan else {}), **lengths_of(arguments)}
+    segmenter = fit(method, arrays, split, n, seed, arguments.checkpoints, settings)
     seconds = time.process_time() - started
     scores = score(segmenter, arrays, split["test"])
     print(row(method, n), seed, segmenter.plan_, scores, f"{seconds:.0f} s of CPU", flush=True)
@@ -160,10 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     protocol = {"data": "ACDC", "train patients": 70, "test volumes": 40}
     options = ["--cpu-plan"] if arguments.cpu_plan else []
-    if arguments.pretrain_epochs is not None:
-        options.append(f"--pretrain-epochs {arguments.pretrain_epochs}")
-    if arguments.max_iter is not None:
-        options.append(f"--max-iter {arguments.max_iter}")
+    options += [f"--{name.replace('_', '-')} {value}" for name, value in lengths_of(arguments).items()]
     if options:
         protocol["settings"] = " ".join(options)
     results = Results(arguments.output, "ACDC: Dice in %, slices as images", protocol)

@@ -60,28 +60,26 @@ class _LightUNet(VoxelwiseNetwork):
     ) -> tuple[tuple[int, ...], ...]:
         if strides is None:
             return ((2,) * self.n_dims,) * (n_levels - 1)
-        checked = tuple(tuple(int(n) for n in stride) for stride in strides)
-        if len(checked) != n_levels - 1 or any(
-            len(stride) != self.n_dims or not set(stride) <= {1, 2} for stride in checked
-        ):
-            raise ValueError(
-                f"strides must hold, for each of the {n_levels - 1} steps between the {n_levels} levels, "
-                f"{self.n_dims} numbers that are 1 or 2, got {strides!r}."
-            )
-        return checked
+        where = f"{n_levels - 1} steps between the {n_levels} levels"
+        return self._for_each_axis("strides", strides, n_levels - 1, where, (1, 2))
 
     def _as_kernels(
         self, kernels: Sequence[Sequence[int]] | None, n_levels: int
     ) -> tuple[tuple[int, ...], ...]:
         if kernels is None:
             return ((3,) * self.n_dims,) * n_levels
-        checked = tuple(tuple(int(n) for n in kernel) for kernel in kernels)
-        if len(checked) != n_levels or any(
-            len(kernel) != self.n_dims or not set(kernel) <= {1, 3} for kernel in checked
+        return self._for_each_axis("kernels", kernels, n_levels, f"{n_levels} levels", (1, 3))
+
+    def _for_each_axis(
+        self, name: str, values: Sequence[Sequence[int]], n: int, where: str, allowed: tuple[int, int]
+    ) -> tuple[tuple[int, ...], ...]:
+        checked = tuple(tuple(int(k) for k in of_axes) for of_axes in values)
+        if len(checked) != n or any(
+            len(of_axes) != self.n_dims or not set(of_axes) <= set(allowed) for of_axes in checked
         ):
             raise ValueError(
-                f"kernels must hold, for each of the {n_levels} levels, {self.n_dims} numbers that are 1 or "
-                f"3, got {kernels!r}."
+                f"{name} must hold, for each of the {where}, {self.n_dims} numbers that are "
+                f"{allowed[0]} or {allowed[1]}, got {values!r}."
             )
         return checked
 
