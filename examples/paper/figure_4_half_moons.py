@@ -107,7 +107,7 @@ def demo(output: Path) -> None:
     print(f"Figure 4 is in {output}")
 
 
-def measure(n_draws: int, output: Path) -> None:
+def measure(draws: range, output: Path) -> None:
     """Measure all methods on the same draws and write the table."""
     protocol = {
         "data": "make_moons(1000, noise=0.1)",
@@ -115,7 +115,7 @@ def measure(n_draws: int, output: Path) -> None:
         "metric": "transductive accuracy",
     }
     results = Results(output, "Half-moons: accuracy with 8 labels among 1000 points, in %", protocol)
-    todo = [(method, draw) for draw in range(n_draws) for method in METHODS if not results.has(method, draw)]
+    todo = [(method, draw) for draw in draws for method in METHODS if not results.has(method, draw)]
     for method, draw in tqdm(todo):
         values = {}
         seconds = 0.0
@@ -145,11 +145,12 @@ def main() -> None:
     parser.add_argument(
         "--draws", type=int, default=0, help="measure this many draws (default: only draw the figure)"
     )
+    parser.add_argument("--first-draw", type=int, default=0, help="pass another --output with it")
     parser.add_argument("--figure", type=Path, default=Path("build/figure_4_half_moons.png"))
     parser.add_argument("--output", type=Path, default=Path("docs/results/half_moons.json"))
     arguments = parser.parse_args()
     if arguments.draws:
-        measure(arguments.draws, arguments.output)
+        measure(range(arguments.first_draw, arguments.first_draw + arguments.draws), arguments.output)
     else:
         demo(arguments.figure)
 
