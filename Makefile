@@ -7,7 +7,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 # Test files run in two processes; those of one file stay together, since they share what is slow to make.
 TWO_AT_A_TIME := -n 2 --dist loadfile
 
-.PHONY: demo test coverage lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-mnist \
+.PHONY: demo test coverage lint format docs docs-quick benchmark throughput meta-estimators results results-digits results-images \
     results-tables results-hippocampus results-hippocampus-figure-3 results-brainweb imbalance fuzz soak wheel clean
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
@@ -55,8 +55,8 @@ results: $(VENV)/installed  ## Measure the half-moons table (docs/results); 5 mi
 results-digits: $(VENV)/installed  ## Measure the digits table; an hour on one core
 	$(ONE_THREAD) $(BIN)/python examples/paper/digits_8x8.py
 
-results-mnist: $(VENV)/installed  ## Measure the small MNIST table; an hour and a half on one core
-	$(ONE_THREAD) $(BIN)/python examples/paper/figure_5_mnist.py --quick
+results-images: $(VENV)/installed  ## Measure the table of images (needs SSLDEC_DATA); ten hours on one core
+	$(ONE_THREAD) $(BIN)/python examples/benchmarks/images.py
 
 fuzz: $(VENV)/installed  ## 10,000 random fits, damaged files and forged files; half an hour on one core
 	SSLDEC_FUZZ=10000 $(ONE_THREAD) SCIPY_ARRAY_API=1 $(BIN)/python -m pytest --hypothesis-show-statistics \

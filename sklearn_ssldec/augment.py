@@ -341,6 +341,49 @@ class RandomGamma:
         return f"RandomGamma({self.gamma!r})"
 
 
+class RandomShades:
+    r"""Change gamma, contrast and brightness of each image of a batch, by its own range of shades.
+
+    With shades :math:`x` from 0, the image's darkest, to 1, its brightest, and :math:`u` uniform between -1
+    and 1, they become :math:`x^{e^{g u_1}} e^{c u_2} + b u_3`. All channels change alike.
+
+    Parameters
+    ----------
+    gamma : float, default=0.7
+        The largest logarithm of the power, :math:`g`.
+    contrast : float, default=0.5
+        The largest logarithm of the factor, :math:`c`.
+    brightness : float, default=0.3
+        The largest change of brightness, as a share of the image's range, :math:`b`.
+
+    Notes
+    -----
+    X may be of any scale, and no operation loses what the image shows, unlike some of `RandAugment`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomShades()(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 32, 32])
+    """
+
+    def __init__(self, gamma: float = 0.7, contrast: float = 0.5, brightness: float = 0.3) -> None:
+        self.gamma, self.contrast, self.brightness = gamma, contrast, brightness
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with its shades changed."""
+        lowest, highest = batch.amin((1, 2, 3), keepdim=True), batch.amax((1, 2, 3), keepdim=True)
+        span = (highest - lowest).clamp_min(torch.finfo(batch.dtype).tiny)
+        gamma, contrast, brightness = (
+            2 * torch.rand(3, len(batch), 1, 1, 1, device=batch.device, dtype=batch.dtype) - 1
+        )
+        x = ((batch - lowest) / span).pow((self.gamma * gamma).exp()) * (self.contrast * contrast).exp()
+        return (x + self.brightness * brightness) * span + lowest
+
+    def __repr__(self) -> str:
+        return f"RandomShades({self.gamma!r}, {self.contrast!r}, {self.brightness!r})"
+
+
 class RandomBlur:
     """Blur some of the images, or volumes, of a batch.
 

@@ -15,6 +15,7 @@ from sklearn_ssldec.augment import (
     RandomAffine,
     RandomBlur,
     RandomGamma,
+    RandomShades,
     RandomTranslation,
     WeakStrong,
 )
@@ -23,6 +24,7 @@ IMAGES = [
     RandomTranslation(1),
     RandomAffine(15, 0.1, 0.1, 0.1, 0.1),
     RandomGamma(),
+    RandomShades(),
     RandomBlur(share=0.9),
     Cutout(0.3),
     GaussianNoise(0.1),
@@ -204,6 +206,22 @@ def test_boxes_change_places():
     mixed = mix.exchange(first, second, mask)
     assert_array_equal(mixed[:5] == 0, mask)
     assert_array_equal(mixed[5:] == 1, mask)
+
+
+def test_shades_change_by_the_range_of_each_image(monkeypatch):
+    """Two images, of which the second has ten times the range: gamma, contrast and brightness as by hand."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.ones(shape))  # u = 1
+    batch = torch.tensor([0.0, 0.25, 1.0]).repeat(2, 2, 1, 1)
+    batch[1] = 10 * batch[1] + 5
+    expected = torch.tensor([0.0, 0.25, 1.0]) ** np.exp(0.7) * np.exp(0.5) + 0.3
+    changed = RandomShades()(batch)
+    assert_allclose(changed[0], expected.expand(2, 1, 3), rtol=1e-5)
+    assert_allclose(changed[1], 10 * expected.expand(2, 1, 3) + 5, rtol=1e-5)
+
+
+def test_shades_of_a_flat_image_stay_finite():
+    flat = torch.full((3, 1, 8, 8), 7.0)
+    assert_allclose(RandomShades()(flat), flat)
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])

@@ -15,7 +15,12 @@ from sklearn.datasets import make_blobs
 
 import sklearn_ssldec
 from sklearn_ssldec import baselines, clustering
-from sklearn_ssldec._estimators.defaults import DRAWN_ROW_CYCLE, choose_auto, pretrain_epochs
+from sklearn_ssldec._estimators.defaults import (
+    DRAWN_IMAGE_CYCLE,
+    DRAWN_ROW_CYCLE,
+    choose_auto,
+    pretrain_epochs,
+)
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
 from sklearn_ssldec._training.net import KERNEL_WEIGHT_DECAY
 from sklearn_ssldec.algorithm import Model, Settings
@@ -144,7 +149,7 @@ def autos():
     """Return the defaults for tables, points and images, so many of these that `max_iter` is the least."""
     cpu = torch.device("cpu")
     table, points = (choose_auto(np.zeros((50, n)), cpu, variances=np.ones(n)) for n in (9, 2))
-    return table, points, choose_auto(np.broadcast_to(0.0, (10_000, 1, 28, 28)), cpu)
+    return table, points, choose_auto(np.broadcast_to(0.0, (10_000, 1, 28, 28)), cpu, drawn=True)
 
 
 def tables_of_defaults():
@@ -157,7 +162,7 @@ def test_the_tables_of_defaults_name_all_parameters():
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
     autos = {name for name, value in estimator.get_params().items() if isinstance(value, str)} - {"device"}
-    of_drawn = {"cycle__targets", "cycle__min_confidence"}  # docs/how_to/images.md has these
+    of_drawn = {"cycle__min_confidence"}  # docs/how_to/images.md has these
     parts = set(estimator._parts) - {"net__precision", "net__data_parallel"} - of_drawn  # of the machine
     assert autos | parts <= differ.keys() | same.keys()
     known = {*estimator.get_params(), *estimator._parts, "optimizer__weight_decay"}
@@ -167,7 +172,8 @@ def test_the_tables_of_defaults_name_all_parameters():
 def test_the_tables_of_defaults_tell_the_defaults(autos):
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
-    for name in differ.keys() - {"module", "augment", "pretrain_epochs", "class_prior", "teachers"}:
+    chosen = {"module", "augment", "pretrain_epochs", "class_prior", "teachers", "cycle__targets"}
+    for name in differ.keys() - chosen:
         told = [first_value(cell) for cell in differ[name][:3]]
         assert told == [default_of(estimator, auto, name) for auto in autos], name
     for name in same.keys() - {"optimizer"}:
@@ -185,12 +191,13 @@ def test_the_tables_of_defaults_tell_the_defaults(autos):
 def test_the_table_of_drawn_targets_tells_the_defaults():
     estimator, cpu = sklearn_ssldec.SSLDECClassifier(), torch.device("cpu")
     rows = rows_of_table((ROOT / "docs" / "how_to" / "images.md").read_text())
-    images = choose_auto(np.zeros((2, 1, 28, 28)), cpu, drawn=True)
+    many = np.broadcast_to(0.0, (10_000, 1, 28, 28))
+    drawn, every = (choose_auto(many, cpu, drawn=value) for value in (True, False))
     table = choose_auto(np.zeros((50, 9)), cpu, variances=np.ones(9), drawn=True)
     for name, cells in rows.items():
-        for cell, auto in zip(cells, (images, table), strict=True):
+        for cell, auto in zip(cells, (drawn, every, table), strict=True):
             assert first_value(cell) == default_of(estimator, auto, name), name
-    changed = {*DRAWN_ROW_CYCLE, "max_rows", "ema_decay"}
+    changed = {*DRAWN_ROW_CYCLE, *DRAWN_IMAGE_CYCLE, "max_rows", "ema_decay"}
     assert {name.rpartition("__")[2] for name in rows} == changed
 
 
@@ -205,7 +212,8 @@ def test_the_table_of_defaults_tells_what_guides_the_targets(autos):
 
 def test_the_table_of_defaults_tells_the_augmentation(autos):
     differ, _ = tables_of_defaults()
-    *noises, affine = (auto.augment for auto in autos)
+    *noises, images = (auto.augment for auto in autos)
+    affine = images.weak
     told = [[float(value) for value in re.findall(r"[\d.]+", cell)] for cell in differ["augment"][:3]]
     for values, noise in zip(told, noises, strict=False):
         scale = float(torch.as_tensor(noise.scale).mean())

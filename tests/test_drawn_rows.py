@@ -58,7 +58,7 @@ def test_the_supervised_start_is_that_of_targets_of_all(digits, fitted):
     for augment in (RandomTranslation(1), None):
         start, drawn = (
             SSLDECClassifier(**{**kwargs, "max_iter": 0}, augment=augment).fit(images, y)
-            for kwargs in (QUICK, DRAWN)
+            for kwargs in ({**QUICK, "cycle__targets": "all"}, DRAWN)
         )
         assert_array_equal(start.predict_proba(images), drawn.predict_proba(images))
         assert_array_equal(drawn.supervised_transduction_, drawn.predict(images))
@@ -70,13 +70,27 @@ def test_same_seed_same_result(digits, fitted):
     assert_array_equal(again.predict_proba(images), fitted.predict_proba(images))
 
 
-def test_all_targets_at_once_is_the_default(digits):
+def test_targets_of_images_are_drawn_by_default(digits, fitted):
     images, y, _ = digits
+    auto = SSLDECClassifier(**QUICK).fit(images, y)
+    assert_array_equal(auto.predict_proba(images), fitted.predict_proba(images))
+
+
+@pytest.mark.parametrize("kwargs", [{"balance": 0.5}, {"balance": None}, {"teachers": []}], ids=repr)
+def test_targets_of_all_images_where_something_needs_them(digits, kwargs):
+    images, y, _ = digits
+    needs_all = kwargs != {"balance": None}
+    clf = SSLDECClassifier(**{**QUICK, "max_iter": 0}, **kwargs).fit(images, y)
+    assert isinstance(clf.nets_[0], DrawnRowNet) is not needs_all
+
+
+def test_targets_of_all_rows_of_features_by_default(moons):
+    X, y, _ = moons
+    quick = {"device": "cpu", "random_state": 0, "pretrain_epochs": 2, "max_iter": 1}
     auto, every = (
-        SSLDECClassifier(**{**QUICK, "max_iter": 1}, **kwargs).fit(images, y)
-        for kwargs in ({}, {"cycle__targets": "all"})
+        SSLDECClassifier(**quick, **kwargs).fit(X, y) for kwargs in ({}, {"cycle__targets": "all"})
     )
-    assert_array_equal(auto.predict_proba(images), every.predict_proba(images))
+    assert_array_equal(auto.predict_proba(X), every.predict_proba(X))
     assert not isinstance(auto.nets_[0], DrawnRowNet)
 
 
@@ -134,7 +148,7 @@ def test_saved_and_loaded(digits, fitted, tmp_path):
             "net__data_parallel needs cycle__targets='all'",
         ),
         (
-            {"cycle__min_confidence": 0.5},
+            {"cycle__targets": "all", "cycle__min_confidence": 0.5},
             "cycle__min_confidence has a meaning for cycle__targets='drawn' only",
         ),
         ({"cycle__targets": "some"}, "cycle__targets"),

@@ -10,12 +10,12 @@ from torch import nn
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._samples.rows import as_samples
 from sklearn_ssldec.algorithm import SSLDEC
-from sklearn_ssldec.augment import RandomAffine
+from sklearn_ssldec.augment import RandomAffine, WeakStrong
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.networks import ConvNet
 
 QUICK = {"device": "cpu", "random_state": 0, "pretrain_epochs": 20, "max_iter": 2, "labeled_threshold": 0}
-SMALL_NET = {"module__width": 0.05}
+SMALL_NET = {"module__width": 0.05, "min_batches": 8}
 # Enough to compare fits with each other.
 SHORT = {**QUICK, **SMALL_NET, "pretrain_epochs": 3, "min_batches": 2}
 
@@ -37,7 +37,8 @@ def fitted(digits):
 def test_images_without_channels(digits, fitted):
     images, _, truth = digits
     assert isinstance(fitted.nets_[0].module_.embedding, ConvNet)
-    assert isinstance(fitted.nets_[0].augment, RandomAffine)
+    assert isinstance(fitted.nets_[0].augment, WeakStrong)
+    assert isinstance(fitted.nets_[0].augment.weak, RandomAffine)
     assert fitted.input_shape_ == (1, 8, 8)
     assert fitted.score(images, truth) > 0.9
 
@@ -82,7 +83,7 @@ def test_prediction_does_not_depend_on_the_batch(digits, fitted, n):
 def test_own_convolutional_network(digits):
     images, y, truth = digits
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ELU(), nn.Flatten(), nn.Linear(288, 2))
-    clf = SSLDECClassifier(network, **QUICK).fit(images, y)
+    clf = SSLDECClassifier(network, **QUICK, min_batches=8).fit(images, y)
     assert clf.score(images, truth) > 0.95
 
 
@@ -91,7 +92,8 @@ def test_pretraining_of_images_takes_enough_batches(digits, monkeypatch):
     images, y, _ = digits
     epochs = []
     monkeypatch.setattr(SSLDEC, "train_labeled", lambda self: epochs.append(len(self.L)) or 0.0)
-    clf = SSLDECClassifier(device="cpu", random_state=0, max_iter=0, batch_size=4, **SMALL_NET).fit(images, y)
+    kwargs = {"device": "cpu", "random_state": 0, "max_iter": 0, "batch_size": 4, **SMALL_NET}
+    clf = SSLDECClassifier(cycle__targets="all", **kwargs).fit(images, y)
     assert epochs == [20] * 200  # 5 batches an epoch, 1000 in all
     assert clf.history_[0]["labeled_epochs"] == 200
 
@@ -115,10 +117,10 @@ def test_alpha_is_10_for_images_unless_set(digits, fitted):
 
 
 def test_target_views(digits):
-    """The default for small images augments each sample four times for the targets, and 0 does not."""
+    """Where targets are those of all images, each is augmented four times for them, and with 0 not."""
     images, y, _ = digits
     auto, none, four, unaugmented, unaugmented_four = (
-        SSLDECClassifier(**SHORT, **changes).fit(images, y)
+        SSLDECClassifier(**SHORT, cycle__targets="all", **changes).fit(images, y)
         for changes in (
             {},
             {"cycle__target_views": 0},

@@ -69,7 +69,8 @@ def rungs(max_iter: int) -> dict[str, Any]:
     drawn = {"cycle__targets": "drawn", "augment": STRONG, "max_iter": max_iter}
     fixmatch = {"augment": STRONG, "max_iter": max_iter}
     return {
-        "all": SSLDECClassifier(),
+        "all": SSLDECClassifier(cycle__targets="all"),
+        "drawn, shades": SSLDECClassifier(max_iter=max_iter),
         "drawn, weak": SSLDECClassifier(**{**drawn, "augment": WEAK}),
         "drawn": SSLDECClassifier(**drawn),
         "drawn, no frequencies": WithoutFrequencies(**drawn),

@@ -32,6 +32,7 @@ PAPER = {
     "pretrain_lr": (1e-3, 1e-4),
     "lr": 1e-4,
     "batch_size": 128,
+    "cycle__targets": "all",
     "cycle__labeled_weight": 0.0,
     "balance": 0.0,
     "min_batches": 1,

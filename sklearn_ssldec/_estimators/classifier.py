@@ -201,19 +201,22 @@ class SSLDECClassifier(BaseClassifier):
 
     def _is_drawn(self) -> bool:
         cycle = self._of_part("cycle")
-        if cycle.get("targets", "auto") != "drawn":
+        needs_all = {
+            "balance": not isinstance(self.balance, str) and self.balance is not None,
+            "teachers": not isinstance(self.teachers, str) and self.teachers is not None,
+            "net__data_parallel": self._of_part("net").get("data_parallel", False),
+        }
+        targets, is_image = cycle.get("targets", "auto"), len(self.input_shape_) == 3
+        if targets == "auto":
+            targets = "drawn" if is_image and not any(needs_all.values()) else "all"
+        if targets == "all":
             if "min_confidence" in cycle:
                 raise ValueError(
                     "cycle__min_confidence has a meaning for cycle__targets='drawn' only, got "
                     f"{cycle['min_confidence']!r} with 'all'."
                 )
             return False
-        refused = {
-            "balance": not isinstance(self.balance, str) and self.balance is not None,
-            "teachers": not isinstance(self.teachers, str) and self.teachers is not None,
-            "net__data_parallel": self._of_part("net").get("data_parallel", False),
-        }
-        for name, is_set in refused.items():
+        for name, is_set in needs_all.items():
             if is_set:
                 raise ValueError(
                     f"{name} needs cycle__targets='all', got {name}={self.get_params()[name]!r} with 'drawn'."

@@ -17,11 +17,11 @@ from sklearn_ssldec.augment import (
     Compose,
     Cutout,
     GaussianNoise,
-    RandAugment,
     RandomAffine,
     RandomBlur,
     RandomGamma,
     RandomIntensity,
+    RandomShades,
     WeakStrong,
 )
 from sklearn_ssldec.networks import MLP, ConvNet, LightUNet2D, LightUNet3D, UNet3D
@@ -52,6 +52,10 @@ DRAWN_ROW_CYCLE = {
     "balance": None,
     "max_labeled_epochs": 0,
 }
+
+# Of images besides: a high rate, and steps whose number grows with the root of the number of images.
+DRAWN_IMAGE_CYCLE = {"min_batches": 100, "lr": (5e-3, 1e-4)}
+DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 3600, 1000
 
 
 @dataclass(frozen=True)
@@ -112,32 +116,49 @@ def choose_auto(
         Whether targets are computed where they are used.
     """
     auto = auto_of_all(X, device, variances)
-    return drawn_instead(auto, is_image=variances is None) if drawn else auto
+    if not drawn:
+        return auto
+    auto = drawn_instead(auto)
+    return drawn_images(auto, X.shape) if variances is None else auto
 
 
-def drawn_instead(auto: Auto, is_image: bool) -> Auto:
+def drawn_instead(auto: Auto) -> Auto:
     """Return the defaults for targets that are computed where they are used.
 
     Parameters
     ----------
     auto : Auto
         The defaults for the same samples with targets of all of them.
-    is_image : bool
-        Whether the samples are images.
     """
-    augment = auto.augment
-    if is_image:
-        augment = WeakStrong(augment, Compose(augment, RandAugment(2, 0.5), Cutout(0.3)))
     return replace(
         auto,
-        augment=augment,
-        cycle={
-            **auto.cycle,
-            **DRAWN_ROW_CYCLE,
-            "max_rows": 100 * auto.net["batch_size"],
-        },
+        cycle={**auto.cycle, **DRAWN_ROW_CYCLE, "max_rows": 100 * auto.net["batch_size"]},
         net={**auto.net, "ema_decay": 0.99},
         guidance=Guidance(),
+    )
+
+
+def drawn_images(auto: Auto, shape: tuple[int, ...]) -> Auto:
+    """Return the defaults for images whose targets are computed where they are used.
+
+    docs/experiments/images.md has what was tried, and on what.
+
+    Parameters
+    ----------
+    auto : Auto
+        The defaults for drawn targets.
+    shape : tuple of int, (n_samples, n_channels, height, width)
+        Shape of X.
+    """
+    small = min(shape[2:]) < SMALL_IMAGE
+    # 10,000 images or fewer take so many batches, 60,000 two and a half times as many.
+    growth = math.sqrt(max(1.0, shape[0] / 10_000))
+    n_batches = growth * (DRAWN_SMALL_IMAGE_BATCHES if small else DRAWN_IMAGE_BATCHES)
+    return replace(
+        auto,
+        augment=WeakStrong(auto.augment, Compose(auto.augment, RandomShades(), Cutout(0.3))),
+        cycle={**auto.cycle, **DRAWN_IMAGE_CYCLE, "max_iter": math.ceil(n_batches / 100)},
+        pretrain_batches=1000,
     )
 
 

@@ -38,8 +38,8 @@ n_estimators : int, default=1
     "pretrain_epochs_rows": """
 pretrain_epochs : int or "auto", default="auto"
     Epochs of supervised pre-training on the labeled samples. "auto" is the paper's 100, but for
-    images enough for 2000 batches (1000 for images with fewer than 16 pixels a side), and for
-    tables between 150 and 3000 batches, if 10 epochs are no more.
+    images enough for 1000 batches (2000 where targets are those of all images, of at least 16
+    pixels a side), and for tables between 150 and 3000 batches, if 10 epochs are no more.
 """,
     "pretrain_epochs_voxels": """
 pretrain_epochs : int or "auto", default="auto"
@@ -49,8 +49,11 @@ pretrain_epochs : int or "auto", default="auto"
     "max_iter_rows": """
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
-    "auto" is 20 for tables and 200 for rows of up to 3 features; for images 12, or more if needed
-    for 1500 batches; where targets are drawn 20. The paper does not give its number.
+    "auto" is 20 for tables and where the targets of rows are drawn, 200 for rows of up to 3
+    features, and 36 for images (10 for images with fewer than 16 pixels a side), which grows with
+    the root of their number above 10,000. Where targets are those of all images
+    (``cycle__targets="all"``, and the paper's baselines) it is 12, or more if needed for 1500 batches.
+    The paper does not give its number.
 """,
     "max_iter_voxels": """
 max_iter : int or "auto", default="auto"
@@ -66,9 +69,9 @@ tol : float, default=1e-3
     "labeled_threshold_rows": """
 labeled_threshold : float, default=1.0
     Accuracy on the labeled samples to which each iteration trains them, in at most
-    ``cycle__max_labeled_epochs`` epochs (none for tables). The paper has 1. Lower it if some labels
-    may be wrong. If it is missed in three iterations in a row, it falls to the accuracy that was
-    reached.
+    ``cycle__max_labeled_epochs`` epochs (none for tables and images). The paper has 1. Lower it if
+    some labels may be wrong. If it is missed in three iterations in a row, it falls to the accuracy
+    that was reached.
 """,
     "balance_rows": """
 balance : float in [0, 1], None or "auto", default="auto"
@@ -92,7 +95,7 @@ augment : "auto", callable or None, default="auto"
     0.15 of each feature's (for up to 3 features: of the root of their mean variance). It rotates
     images by up to 15 degrees, scales and shears them by up to 0.15, and shifts them by up to 0.12
     of their side. Where targets are drawn, this is the weak view of images, and the strong one adds
-    ``RandAugment(2, 0.5)`` and ``Cutout(0.3)``. The paper has ``RandomTranslation(1)``. None turns
+    ``RandomShades()`` and ``Cutout(0.3)``. The paper has ``RandomTranslation(1)``. None turns
     it off. See :mod:`sklearn_ssldec.augment`.
 """,
     "augment_voxels": """
@@ -122,7 +125,8 @@ pretrain_lr : float, tuple of two floats or "auto", default="auto"
     "lr_rows": """
 lr : float, tuple of two floats or "auto", default="auto"
     Learning rate of the iterations; a tuple falls linearly over `max_iter`. "auto" is (1e-2, 1e-3),
-    for images (1e-3, 1e-4). The paper has 1e-4.
+    for images (5e-3, 1e-4), or where targets are those of all images (1e-3, 1e-4). The paper has
+    1e-4.
 """,
     "lr_voxels": """
 lr : float, tuple of two floats or "auto", default="auto"
@@ -142,8 +146,8 @@ batch_size : int or "auto", default="auto"
     "min_batches_rows": """
 min_batches : int or "auto", default="auto"
     Least number of batches an iteration; if the subset gives fewer, more subsets are drawn. "auto"
-    is 10 for tables, 50 where targets are drawn, and otherwise 8. The paper has 1: a single epoch
-    on a single subset.
+    is 100 for drawn images, 10 for tables, 50 for drawn rows, and otherwise 8. The
+    paper has 1: a single epoch on a single subset.
 """,
     "min_batches_voxels": """
 min_batches : int, default=64
@@ -260,8 +264,8 @@ warm_start : bool, default=False
     "cycle__labeled_weight": """
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
-  with their computed targets only. Default: 1, for tables 3, for images 0; where targets are drawn
-  1, of segmenters 2.
+  with their computed targets only. Default: 1, for tables 3, of segmenters whose targets are drawn
+  2; for images with ``cycle__targets="all"`` 0.
 """,
     "cycle__targets": """
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
@@ -277,7 +281,8 @@ warm_start : bool, default=False
   drawn, by the averaged network, from weak views (``cycle__target_views``); they are learned from
   strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes at most 100
   batches, for any number of samples; there is no balanced subset, and there are no teachers. Default: "auto",
-  which is "all".
+  which is "drawn" for images, and "all" for rows of features and with `balance`, `teachers` or
+  ``net__data_parallel``.
 """,
     "cycle__label_smoothing": """
 - ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly
@@ -301,8 +306,8 @@ warm_start : bool, default=False
     "cycle__target_views_rows": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
   averaged with Q before targets are computed. The paper has 0. Where targets are drawn, the views
-  alone are averaged, and with 0 the sample itself is predicted. Default: 4 for images, 1 where
-  targets are drawn, 0 otherwise.
+  alone are averaged, and with 0 the sample itself is predicted. Default: 1 where targets are drawn,
+  4 for images with ``cycle__targets="all"``, 0 otherwise.
 """,
     "cycle__target_views_0": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
