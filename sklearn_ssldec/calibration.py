@@ -236,7 +236,7 @@ class TemperatureScaledClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstim
                 f"estimator takes {unknown[0]!r} for a class, which no labeled row has; {estimator!r} must "
                 f"know that {mark!r} marks unlabeled rows, or be given labeled rows only."
             )
-        rows, probabilities, could_know = _predict_folds(
+        rows, probabilities, could_know, _ = _predict_folds(
             self.estimator,
             X,
             y,

@@ -449,7 +449,7 @@ def cross_val_predict_labeled(
     X, y, groups = indexable(X, y, groups)
     splitter = _splitter_for(estimator, cv, unlabeled_label)
     folds = list(splitter.split(X, y, groups))
-    rows, predictions, _ = _predict_folds(
+    rows, predictions, _, _ = _predict_folds(
         estimator,
         X,
         y,
@@ -516,7 +516,7 @@ def _predict_folds(
     unlabeled_label: Any,
     params: dict[str, Any] | None = None,
     n_jobs: int | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[bool]]:
     """Predict the test rows of each fold by a clone that is trained on its training rows.
 
     Parameters
@@ -546,6 +546,8 @@ def _predict_folds(
         Their predictions; columns are the sorted classes of all labeled rows.
     could_know : ndarray of shape (n_tested,), bool
         False where the true class is none of those that the clone knows.
+    fell_back : list of bool
+        For each fold whether the clone kept its supervised start.
 
     Raises
     ------
@@ -563,9 +565,9 @@ def _predict_folds(
         delayed(_predict_fold)(clone(estimator), X, y, train, test, method, classes, params or {})
         for train, test in folds
     )
-    predictions, could_know = (np.concatenate(part) for part in zip(*parts, strict=True))
+    predictions, could_know = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     order = np.argsort(rows)
-    return rows[order], predictions[order], could_know[order]
+    return rows[order], predictions[order], could_know[order], [fell_back for _, _, fell_back in parts]
 
 
 @dataclass(frozen=True)
@@ -585,6 +587,8 @@ class SupervisedComparison:
         Rows that only the one, and only the other predicts right.
     p_value : float
         Probability of a difference at least as large if neither were better (exact McNemar test).
+    n_fallbacks, n_folds : int
+        Folds in which the estimator itself kept its supervised start (`fallback_`), and all folds.
     """
 
     accuracy: float
@@ -593,16 +597,24 @@ class SupervisedComparison:
     n_gained: int
     n_lost: int
     p_value: float
+    n_fallbacks: int = 0
+    n_folds: int = 0
 
     def __str__(self) -> str:
         if self.p_value < SIGNIFICANCE:
             verdict = "Use SSLDEC" if self.n_gained > self.n_lost else "Use supervised training (max_iter=0)"
         else:
             verdict = "These labels cannot tell which is better"
+        fallbacks = ""
+        if self.n_fallbacks:
+            fallbacks = (
+                f" In {self.n_fallbacks} of {self.n_folds} folds the unlabeled samples did not seem to help, "
+                "and SSLDEC kept its supervised start."
+            )
         return (
             f"{verdict}: on {self.n_labeled} held-out labels SSLDEC has an accuracy of {self.accuracy:.3f}, "
             f"supervised training alone {self.supervised_accuracy:.3f}; {self.n_gained} gained, "
-            f"{self.n_lost} lost (p = {self.p_value:.2g})."
+            f"{self.n_lost} lost (p = {self.p_value:.2g}).{fallbacks}"
         )
 
 
@@ -674,17 +686,25 @@ def compare_with_supervised(
     folds = list(splitter.split(X, y, groups))
     truth = labeled_values(y, mark)
     labeled = np.flatnonzero(labeled_mask(y, mark))
-    right = []
+    right, n_fallbacks = [], []
     for one in (estimator, supervised):
-        rows, predicted, _ = _predict_folds(
+        rows, predicted, _, fell_back = _predict_folds(
             one, X, y, folds, method="predict", unlabeled_label=mark, n_jobs=n_jobs
         )
+        n_fallbacks.append(sum(fell_back))
         right.append(predicted == truth[np.searchsorted(labeled, rows)])
     n_gained, n_lost = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
     n_differ = n_gained + n_lost
     p_value = float(binomtest(n_gained, n_differ).pvalue) if n_differ else 1.0
     return SupervisedComparison(
-        float(right[0].mean()), float(right[1].mean()), len(right[0]), n_gained, n_lost, p_value
+        float(right[0].mean()),
+        float(right[1].mean()),
+        len(right[0]),
+        n_gained,
+        n_lost,
+        p_value,
+        n_fallbacks[0],
+        len(folds),
     )
 
 
@@ -697,15 +717,17 @@ def _predict_fold(
     method: str,
     classes: np.ndarray,
     params: dict[str, Any],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the predictions of a fold, and whether the estimator knows the class of each test row."""
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return a fold's predictions, whether each true class was known, and whether the estimator fell back."""
     params = take_params(X, params, indices=train)
     estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
     predicted = getattr(estimator, method)(safe_indexing(X, test))
     could_know = np.isin(labeled_values(safe_indexing(y, test), None), estimator.classes_)
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    fell_back = bool(getattr(last, "fallback_", False))
     if method == "predict":
-        return predicted, could_know
+        return predicted, could_know, fell_back
     aligned = np.zeros((len(test), len(classes)), dtype=predicted.dtype)
     known = np.isin(estimator.classes_, classes)
     aligned[:, np.searchsorted(classes, estimator.classes_[known])] = predicted[:, known]
-    return aligned, could_know
+    return aligned, could_know, fell_back

@@ -119,11 +119,12 @@ def rows_of_table(text):
 
 
 def first_value(cell):
-    """Return the value with which a cell begins: a number, None, or two numbers with an arrow between."""
-    start, _, end = re.match(r"(None|[\d.e-]+)( → ([\d.]+))?", cell).groups()
+    """Return the value with which a cell begins: a number, a constant, or two numbers and an arrow."""
+    start, _, end = re.match(r"(None|True|False|[\d.e-]+)( → ([\d.]+))?", cell).groups()
     if end is not None:
         return float(start), float(end)
-    return None if start == "None" else float(start)
+    constants = {"None": None, "True": True, "False": False}
+    return constants[start] if start in constants else float(start)
 
 
 def default_of(estimator, auto, name):
@@ -133,6 +134,8 @@ def default_of(estimator, auto, name):
         return getattr(auto, name.replace("__", "_"))
     if name == "optimizer__weight_decay":
         return auto.net.get("kernel_decay", KERNEL_WEIGHT_DECAY)
+    if name == "cycle__fallback":
+        return auto.guidance.fallback
     if part in ("cycle", "net"):
         known = {each.name: each.default for each in fields(Settings)} | auto.cycle | auto.net
         return known[key]

@@ -20,6 +20,8 @@ from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._estimators.defaults import FEW_FEATURES, auto_table, choose_auto, pretrain_epochs
 from sklearn_ssldec._estimators.guidance import (
     MAX_GRAPH_ROWS,
+    MAX_TRIAL_ROWS,
+    MIN_LEFT_OUT,
     Guidance,
     GuidedTarget,
     Teacher,
@@ -29,14 +31,16 @@ from sklearn_ssldec._estimators.guidance import (
     smoothed_shares,
     table_teachers,
     teach,
+    weighted_gain,
 )
 from sklearn_ssldec._estimators.methods import prior_target
 from sklearn_ssldec.clustering import OneHot
 from sklearn_ssldec.datasets import mask_labels
+from sklearn_ssldec.model_selection import compare_with_supervised
 
 CPU = torch.device("cpu")
 # Fits where it does not matter how well the network learns: it may miss the smaller class.
-SHORT = {"pretrain_epochs": 5, "min_batches": 1, "device": "cpu"}
+SHORT = {"pretrain_epochs": 5, "min_batches": 1, "device": "cpu", "cycle__fallback": False}
 short_fit = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -183,8 +187,19 @@ def ignorant(X, codes):
     return np.full((len(X), 2), 0.5)
 
 
+class Pretrained:
+    """A stand-in for a pre-trained network, whose iterations add to the probability of class 0."""
+
+    def __init__(self, Q, added=0.0):
+        self.Q, self.added = Q, added
+
+    def go_on(self, taught):
+        return self.Q + np.array([self.added, -self.added])
+
+
 def taught_by(X, codes, *teachers, n_classes=2, network=ignorant):
-    return teach(X, codes, n_classes, Guidance(tuple(map(Teacher, teachers))), 0, network)
+    guidance = Guidance(tuple(map(Teacher, teachers)))
+    return teach(X, codes, n_classes, guidance, 0, lambda X, codes: Pretrained(network(X, codes)))
 
 
 @short_fit
@@ -232,10 +247,10 @@ def test_weights_follow_what_is_left_out_not_what_is_known():
     X, y = rng.normal(size=(200, 4)), np.full(200, -1)
     # Nothing to learn: the neighbour knows its own label, and errs elsewhere.
     y[:80] = rng.integers(2, size=80)
-    _, (_, neighbour, constant) = taught_by(X, y, KNeighborsClassifier(1), DummyClassifier())
+    _, neighbour, constant = taught_by(X, y, KNeighborsClassifier(1), DummyClassifier()).weights
     assert neighbour < 0.15 < constant
     y[:80] = X[:80, 0] > 0
-    _, (_, tree, constant) = taught_by(X, y, DecisionTreeClassifier(), DummyClassifier())
+    _, tree, constant = taught_by(X, y, DecisionTreeClassifier(), DummyClassifier()).weights
     assert tree > 0.8
 
 
@@ -248,7 +263,7 @@ def test_the_network_is_fitted_to_what_is_left_and_earns_its_weight():
         assert_array_equal(rows, X[y >= 0])
         return np.eye(2)[truth[y >= 0]] * 0.98 + 0.01
 
-    _, weights = taught_by(X, y, DummyClassifier(), network=omniscient)
+    weights = taught_by(X, y, DummyClassifier(), network=omniscient).weights
     assert weights[0] > 0.85
     labels = y[y >= 0]
     assert len(given) == 4
@@ -277,7 +292,7 @@ def test_weights_of_a_fit():
 def test_a_semi_supervised_teacher_sees_all_rows():
     X, y, _ = table(n=200, n_labeled=10)
     teacher = LabelSpreading(kernel="knn", n_neighbors=7)
-    taught, weights = taught_by(X, y, teacher)
+    taught, weights, _ = taught_by(X, y, teacher)
     alone = teacher.fit(X, y).label_distributions_ + 0.05
     assert_allclose(taught, weights[1] * alone / alone.sum(axis=1, keepdims=True), rtol=1e-5)
 
@@ -312,6 +327,122 @@ def test_teachers_are_cloned_and_stay_unfitted():
     twin = clone(clf).set_params(random_state=0).fit(X, y)
     assert twin.teachers[0].max_depth == 2
     assert not hasattr(twin.teachers[0], "tree_")
+
+
+# Whether to iterate at all ----------------------------------------------------------------------------------
+
+
+def gain_of(added, y, *, estimate_shares=False, prior=None, seen=None):
+    """Return the gain of iterations that add to the probability of class 0, on left-out labels of `y`."""
+
+    def pretrain(X, codes):
+        if seen is not None:
+            seen.append((X, codes))
+        return Pretrained(np.full((len(X), 2), 0.5), added)
+
+    X = np.arange(2.0 * len(y)).reshape(-1, 2)
+    guidance = Guidance((), estimate_shares, fallback=True)
+    return teach(X, y, 2, guidance, 0, pretrain, prior).gain
+
+
+def two_to_one(n=1000):
+    """Return 40 labels of class 0 and 20 of class 1, and -1."""
+    return np.repeat([0, 1, -1], [40, 20, n - 60])
+
+
+def test_weighted_gain_by_hand():
+    # Weights 1/2, 1/4, 1/4: the mean is .15, deviations from it are .05, -.15 and .05, so the error is
+    # the root of .025 ** 2 + .0375 ** 2 + .0125 ** 2.
+    gain = weighted_gain(np.array([0.2, 0.0, 0.2]), np.array([2.0, 1.0, 1.0]))
+    assert gain.mean == pytest.approx(0.15)
+    assert gain.error == pytest.approx(np.sqrt(0.025**2 + 0.0375**2 + 0.0125**2))
+    assert gain.n_labels == 3
+    assert not gain.is_loss
+    assert weighted_gain(np.array([0.2, 0.0, -0.25]), np.ones(3)).is_loss
+
+
+def test_the_gain_is_that_of_left_out_labels():
+    # .3 is added for 40 labels and taken from 20, so .1 is gained on average.
+    gain = gain_of(0.3, two_to_one())
+    assert gain.mean == pytest.approx(0.1)
+    assert gain.n_labels == 60
+    assert not gain.is_loss
+    assert gain_of(-0.3, two_to_one()).is_loss
+
+
+def test_labels_drawn_by_class_count_by_the_share_of_their_class():
+    y = np.repeat([0, 1, -1], [30, 30, 940])
+    assert gain_of(0.3, y).mean == pytest.approx(0)
+    assert gain_of(0.3, y, prior=np.array([0.9, 0.1])).mean == pytest.approx(0.9 * 0.3 - 0.1 * 0.3)
+    assert gain_of(0.3, y, estimate_shares=True).mean == pytest.approx(0)  # the network says half and half
+    at_random = gain_of(0.3, two_to_one(), prior=np.array([0.9, 0.1]))
+    assert at_random.mean == pytest.approx(0.1)  # these have the shares of the classes already
+
+
+def test_a_trial_sees_all_labels_but_the_fold_and_some_unlabeled_samples():
+    y, seen = two_to_one(2 * MAX_TRIAL_ROWS), []
+    gain_of(0.3, y, seen=seen)
+    assert len(seen) == 4
+    for X, codes in seen:
+        assert len(X) == len(codes) == 60 + MAX_TRIAL_ROWS
+        assert (codes >= 0).sum() == 45
+        places = (X[:, 0] // 2).astype(int)
+        assert_array_equal(codes[codes >= 0], y[places][codes >= 0])
+
+
+def test_too_few_labels_tell_nothing():
+    few = np.repeat([0, 1, -1], [MIN_LEFT_OUT - 20, 19, 100])
+    assert gain_of(-0.3, few) is None
+    few[-1] = 1
+    assert gain_of(-0.3, few) is not None
+
+
+def misleading_shares(n_labeled=60):
+    """Return a fit in which iterations pull to a class that is rare, and its rows."""
+    X, y, truth = table(n=600, weights=(0.9, 0.1), n_labeled=n_labeled)
+    wrong = {"class_prior": [0.02, 0.98], "teachers": None, "pretrain_epochs": 60, "max_iter": 10}
+    return SSLDECClassifier(**wrong, random_state=0, device="cpu"), X, y, truth
+
+
+def test_the_supervised_start_is_kept_where_iterations_do_harm():
+    clf, X, y, truth = misleading_shares()
+    with pytest.warns(UserWarning, match=r"so the supervised start is kept: .* 60 left-out labels by -0"):
+        clf.fit(X, y)
+    assert clf.fallback_ is True
+    assert (clf.n_iter_, clf.termination_condition_, len(clf.history_)) == (0, "supervised", 1)
+    assert clf.history_[0]["left_out_gain"] < 0 < clf.history_[0]["left_out_error"]
+    assert clf.history_[0]["fallback"] is True
+    start = clone(clf).set_params(max_iter=0).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), start.predict_proba(X))
+    assert start.fallback_ is False  # nothing was tried
+    harmed = clone(clf).set_params(cycle__fallback=False).fit(X, y)
+    assert harmed.n_iter_ == 10
+    assert harmed.score(X, truth) < clf.score(X, truth) - 0.03
+
+
+def test_iterations_that_help_are_not_changed_by_the_trial():
+    X, y, _ = table(n=600, weights=(0.5, 0.5), n_labeled=60)
+    clf = SSLDECClassifier(pretrain_epochs=60, max_iter=5, random_state=0, device="cpu").fit(X, y)
+    assert clf.fallback_ is False
+    assert clf.history_[0]["left_out_gain"] > 0
+    without = clone(clf).set_params(cycle__fallback=False).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), without.predict_proba(X))
+    assert "left_out_gain" not in without.history_[0]
+
+
+def test_the_comparison_tells_of_folds_that_kept_the_start():
+    clf, X, y, _ = misleading_shares(n_labeled=100)
+    with pytest.warns(UserWarning, match="supervised start is kept"):
+        comparison = compare_with_supervised(clf, X, y, cv=2)
+    assert (comparison.n_fallbacks, comparison.n_folds) == (2, 2)
+    assert comparison.accuracy == comparison.supervised_accuracy
+    assert "In 2 of 2 folds the unlabeled samples did not seem to help" in str(comparison)
+
+
+def test_drawn_targets_cannot_fall_back():
+    X, y, _ = table()
+    with pytest.raises(ValueError, match="cycle__fallback needs cycle__targets='all'"):
+        SSLDECClassifier(cycle__targets="drawn", cycle__fallback=True, device="cpu").fit(X, y)
 
 
 # The target -------------------------------------------------------------------------------------------------

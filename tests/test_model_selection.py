@@ -303,7 +303,7 @@ def test_p_value_by_hand():
     # McNemar, exact: 5 gained, none lost: 2 * (1 / 2) ** 5
     X, y = np.arange(20.0)[:, None], np.arange(20) % 2
     comparison = compare_with_supervised(FirstRowsWrong(wrong_supervised=tuple(range(5))), X, y, cv=2)
-    assert comparison == SupervisedComparison(1.0, 0.75, 20, 5, 0, 0.0625)
+    assert comparison == SupervisedComparison(1.0, 0.75, 20, 5, 0, 0.0625, 0, 2)
 
 
 # One mark, asked of the estimator ---------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from torch import nn
 from sklearn_ssldec._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
 from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
-from sklearn_ssldec._estimators.guidance import Guidance, Teacher
+from sklearn_ssldec._estimators.guidance import Gain, Guidance, Teacher
 from sklearn_ssldec._estimators.starting import Start, starts_from
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
@@ -28,6 +28,7 @@ from sklearn_ssldec._samples.volumes import MapLabels, count_classes
 from sklearn_ssldec._training.callbacks import check_callbacks
 from sklearn_ssldec._training.checkpoint import describe_call
 from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.algorithm import Outcome, Settings
 from sklearn_ssldec.augment import BoxMix
 from sklearn_ssldec.clustering import ClusteringLayer
@@ -81,6 +82,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__targets": [StrOptions({"auto", "drawn", "all"})],
     "cycle__class_weight": [StrOptions({"balanced"}), dict, None],
     "cycle__max_rows": [Interval(Integral, 2, None, closed="left"), None],
+    "cycle__fallback": ["boolean"],
     "cycle__label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
     "cycle__frequency": [StrOptions({"soft", "hard"})],
@@ -218,11 +220,33 @@ class BaseSSLDEC(BaseEstimator):
             call = describe_call(self.get_params(deep=False), **data)
             checkpoints = Checkpoints(self.checkpoint_dir, call, any_seeds=self.random_state is None)
         members, taught = train_ensemble(task, seeds, checkpoints, self.n_jobs)
-        if taught is not None:
+        if taught is not None and task.guidance.teachers:
             self.target_weights_ = taught.weights
         outcomes = [member.outcome for member in members]
         self._store([member.net for member in members], outcomes, labels)
+        if "cycle__fallback" in self._parts:
+            self._store_fallback(None if taught is None else taught.gain)
         return task.settings, outcomes
+
+    def _store_fallback(self, gain: Gain | None) -> None:
+        """Store whether training ended with the supervised start, and warn if it did."""
+        self.fallback_ = gain is not None and gain.is_loss
+        if gain is None:
+            return
+        for record in self.history_:
+            if record["iteration"] == 0:
+                record |= {
+                    "left_out_gain": gain.mean,
+                    "left_out_error": gain.error,
+                    "fallback": self.fallback_,
+                }
+        if self.fallback_:
+            warn(
+                "The unlabeled samples do not seem to help, so the supervised start is kept: iterations "
+                f"change the probability of the true class of {gain.n_labels} left-out labels by "
+                f"{gain.mean:.3f} on average, with a standard error of {gain.error:.3f}; "
+                "cycle__fallback=False iterates all the same."
+            )
 
     @property
     def estimators_(self) -> list[BaseSSLDEC]:
@@ -273,6 +297,10 @@ class BaseSSLDEC(BaseEstimator):
         if isinstance(samples, Rows) and samples.drawn:
             net_params["target_views"] = settings.target_views
         is_auto = isinstance(self.module, str)
+        guidance = make_guidance(params.get("class_prior"), params.get("teachers"), auto)
+        fallback = "cycle__fallback" in self._parts and self._of_part("cycle").get(
+            "fallback", auto.guidance.fallback
+        )
         return Task(
             samples=samples,
             labels=labels,
@@ -281,7 +309,7 @@ class BaseSSLDEC(BaseEstimator):
             module_params={**(auto.module_kwargs if is_auto else {}), **self._of_part("module")},
             settings=settings,
             prior=None if prior is None else torch.from_numpy(prior).float(),
-            guidance=make_guidance(params.get("class_prior"), params.get("teachers"), auto),
+            guidance=replace(guidance, fallback=fallback),
             net_params={
                 **net_params,
                 "augment": auto.augment if isinstance(self.augment, str) else self.augment,

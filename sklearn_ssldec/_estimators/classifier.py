@@ -72,6 +72,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__targets_rows}
         {cycle__class_weight}
         {cycle__max_rows}
+        {cycle__fallback}
         {cycle__target_views_rows}
         {cycle__min_confidence_rows}
         {net__ema_decay}
@@ -85,6 +86,7 @@ class SSLDECClassifier(BaseClassifier):
     {fitted}
     {centers}
     {target_weights}
+    {fallback}
     class_means_ : ndarray of shape (n_classes, embedding_size), float32
         Mean embedding of the labeled samples of each class, for `score_samples`; with several networks of
         shape (n_estimators, n_classes, embedding_size).
@@ -131,6 +133,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__targets",
         "cycle__class_weight",
         "cycle__max_rows",
+        "cycle__fallback",
         "cycle__target_views",
         "cycle__min_confidence",
         "net__ema_decay",
@@ -204,6 +207,7 @@ class SSLDECClassifier(BaseClassifier):
         needs_all = {
             "balance": not isinstance(self.balance, str) and self.balance is not None,
             "teachers": not isinstance(self.teachers, str) and self.teachers is not None,
+            "cycle__fallback": cycle.get("fallback", False),
             "net__data_parallel": self._of_part("net").get("data_parallel", False),
         }
         targets, is_image = cycle.get("targets", "auto"), len(self.input_shape_) == 3

@@ -260,7 +260,7 @@ def auto_table(n_rows: int, variances: np.ndarray, device: torch.device) -> Auto
         net={"batch_size": 128, "ema_decay": 0.0, "precision": "float32", "kernel_decay": 1e-2},
         pretrain_batches=150,
         max_pretrain_batches=3000,
-        guidance=Guidance(table_teachers(n_rows), estimate_shares=True),
+        guidance=Guidance(table_teachers(n_rows), estimate_shares=True, fallback=True),
         device=device,
     )
 

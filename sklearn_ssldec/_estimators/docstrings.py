@@ -299,6 +299,12 @@ warm_start : bool, default=False
   random each time, so that its time does not grow with the samples. The paper has no limit, None.
   Default: None, for tables 12,800, where targets are drawn 100 batches.
 """,
+    "cycle__fallback": """
+- ``cycle__fallback`` (bool): whether the supervised start is kept, without iterations, if a short
+  trial of these makes labels that it is not shown less probable. The trial takes four short fits, and
+  needs 40 labels or more, those that are the only one of their class aside. False always iterates,
+  as in the paper. Default: False, for tables True.
+""",
     "cycle__target_views": """
 - ``cycle__target_views`` (int): number of random augmentations of each sample whose predictions are
   averaged with Q before targets are computed. The paper has 0. Default: 4 for images, 0 otherwise.
@@ -423,7 +429,8 @@ n_iter_ : int
     are labeled.
 termination_condition_ : {"tol", "max_iter", "supervised", "interrupted", "diverged"}
     Why training ended. "tol": the predictions stopped changing. "max_iter": any network reached it.
-    "supervised": `max_iter` is 0, or everything is labeled. "interrupted": by Ctrl-C or a
+    "supervised": `max_iter` is 0, everything is labeled, or the iterations do not
+    seem to help (`fallback_` of a classifier). "interrupted": by Ctrl-C or a
     callback. "diverged": the loss or the predictions became infinite or NaN; the networks are those
     of the iteration before, and a warning was given.
 history_ : list of dict
@@ -448,6 +455,12 @@ head_spread_ : float or None
 target_weights_ : ndarray of shape (1 + n_teachers,)
     Weights of the network's Q and of each teacher's probabilities in the targets; they sum to 1. Only if
     there are teachers.
+""",
+    "fallback": """
+fallback_ : bool
+    Whether the supervised start was kept because iterations made left-out labels less probable. If that
+    was tried, the first record of `history_` has ``left_out_gain``, the mean change of the probability
+    of their class, and ``left_out_error``, its standard error.
 """,
     "inputs_rows": """
 input_shape_ : tuple of int

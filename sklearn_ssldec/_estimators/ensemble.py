@@ -15,7 +15,7 @@ import torch
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_ssldec._estimators.guidance import GuidedTarget, Taught, teach
+from sklearn_ssldec._estimators.guidance import MAX_TRIAL_ROWS, TRIAL_ITER, GuidedTarget, Taught, teach
 from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
@@ -89,7 +89,7 @@ def train_ensemble(
     members : list of Member
         The networks. Where training was interrupted, those so far.
     taught : Taught or None
-        What the teachers said.
+        What the teachers and left-out labels said.
     """
     if task.data_parallel:
         check_processes()
@@ -102,22 +102,39 @@ def train_ensemble(
             )
         paths = [Path(checkpoints.folder) / f"network_{i}.safetensors" for i in range(len(seeds))]
     taught = taught_by(task, seeds[0])
+    if taught is not None and falls_back(task, taught):
+        task = replace(task, settings=replace(task.settings, max_iter=0))
+    guide = taught if task.guidance.teachers and task.settings.max_iter > 0 else None
     starts = task.starts or (None,) * len(seeds)
     task = replace(task, starts=())
     each = list(zip(seeds, paths, starts, strict=True))
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
-        jobs = (delayed(train_network)(task, seed, path, taught, start) for seed, path, start in each)
+        jobs = (delayed(train_network)(task, seed, path, guide, start) for seed, path, start in each)
         return list(Parallel(n_jobs=n_jobs)(jobs)), taught
     members: list[Member] = []
     for seed, path, start in each:
-        members.append(train_network(task, seed, path, taught, start))
+        members.append(train_network(task, seed, path, guide, start))
         if members[-1].outcome.termination_condition == "interrupted":
             break
     return members, taught
 
 
+def falls_back(task: Task, taught: Taught) -> bool:
+    """Return whether training ends with the supervised start, since left-out labels speak against more.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    taught : Taught
+        What left-out labels say.
+    """
+    kept = taught.gain is not None and taught.gain.is_loss
+    return same_for_all(kept) if task.data_parallel else kept
+
+
 def taught_by(task: Task, seed: int) -> Taught | None:
-    """Return what the teachers say of all samples, or None without teachers or iterations.
+    """Return what the teachers and left-out labels say, or None if neither are asked or nothing is iterated.
 
     Parameters
     ----------
@@ -126,16 +143,17 @@ def taught_by(task: Task, seed: int) -> Taught | None:
     seed : int
         Their seed.
     """
-    needed = task.guidance.teachers and task.settings.max_iter > 0
+    needed = (task.guidance.teachers or task.guidance.fallback) and task.settings.max_iter > 0
     if not needed or not isinstance(task.samples, Rows):
         return None
-    supervised = partial(supervised_assignment, task, seed)
+    prior = None if task.prior is None else task.prior.numpy().astype(float)
+    pretrain = partial(PretrainedNet, task, seed)
     with one_thread():  # scikit-learn's neighbours start OpenMP's threads, after which a fork hangs
-        return teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance, seed, supervised)
+        return teach(task.samples.X, task.labels.codes, task.n_classes, task.guidance, seed, pretrain, prior)
 
 
-def supervised_assignment(task: Task, seed: int, X: Any, codes: np.ndarray) -> np.ndarray:
-    """Pre-train a network on labels, and return its Q.
+class PretrainedNet:
+    """A network that was pre-trained on some of the labels, and can go on by Algorithm 1.
 
     Parameters
     ----------
@@ -148,22 +166,61 @@ def supervised_assignment(task: Task, seed: int, X: Any, codes: np.ndarray) -> n
     codes : ndarray of shape (n_samples,), int
         Class of each labeled sample, -1 for an unlabeled one.
 
-    Returns
-    -------
-    ndarray of shape (n_samples, n_classes)
-        Soft assignments.
+    Attributes
+    ----------
+    Q : ndarray of shape (n_samples, n_classes)
+        Soft assignments after pre-training.
     """
-    task = replace(task, samples=Rows(X), net_params={**task.net_params, "callbacks": None})
-    settings = replace(
-        task.settings, pretrain_epochs=task.epochs_anew, max_iter=0, target=task.method.target(None)
-    )
-    generator = torch.Generator().manual_seed(seed)
-    with seeded(seed, task.device):
-        net, samples = make_net(task, generator)
-        net.n_pretrain_epochs_ = settings.pretrain_epochs
-        y = torch.from_numpy(codes).to(task.device)
-        with net.threads():
-            algorithm = SSLDEC(net, samples, y, task.n_classes, settings, generator=generator)
+
+    def __init__(self, task: Task, seed: int, X: Any, codes: np.ndarray) -> None:
+        labels: Any = task.labels
+        self.task = replace(
+            task,
+            samples=Rows(X),
+            labels=replace(labels, codes=codes),
+            net_params={**task.net_params, "callbacks": None},
+        )
+        self.seed, self.generator = seed, torch.Generator().manual_seed(seed)
+        with seeded(seed, task.device):
+            self.net, self.samples = make_net(self.task, self.generator)
+            self.net.n_pretrain_epochs_ = task.epochs_anew
+            self.Q = self.train(pretrain_epochs=task.epochs_anew, max_iter=0, target=task.method.target(None))
+
+    def go_on(self, taught: Taught) -> np.ndarray:
+        """Do a few iterations, and return Q after them.
+
+        Parameters
+        ----------
+        taught : Taught
+            What teachers say that were fitted on the same labels.
+        """
+        settings, guide = self.task.settings, taught if self.task.guidance.teachers else None
+        with seeded(self.seed, self.task.device):
+            return self.train(
+                pretrain_epochs=0,
+                max_iter=min(TRIAL_ITER, settings.max_iter),
+                max_rows=min(MAX_TRIAL_ROWS, settings.max_rows or MAX_TRIAL_ROWS),
+                target=target_of(self.task, guide),
+            )
+
+    def train(self, **settings: Any) -> np.ndarray:
+        """Run Algorithm 1, and return Q.
+
+        Parameters
+        ----------
+        **settings : Any
+            Settings that differ from those of the task.
+        """
+        y = torch.from_numpy(self.task.labels.codes).to(self.task.device)
+        with self.net.threads():
+            algorithm = SSLDEC(
+                self.net,
+                self.samples,
+                y,
+                self.task.n_classes,
+                replace(self.task.settings, **settings),
+                generator=self.generator,
+            )
             return algorithm.run().Q.cpu().numpy()
 
 

@@ -1,6 +1,7 @@
 """What guides the targets on tables: the shares of the classes, and teachers fitted on the labels.
 
 Both depart from the paper, whose eq. 2 pulls all classes towards the same size and sees the network's Q only.
+Labels that are left out weigh the teachers, and tell whether the iterations help at all.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ N_FOLDS = 4
 # Labels are taken as drawn class by class if this share of the classes has the same number of them, or if
 # counts as even as theirs have less than this probability by chance.
 SAME_COUNT, TOO_EVEN = 0.7, 0.02
+# Fewer left-out labels than this cannot tell whether iterations help. The trial that tells has this number of
+# iterations, on at most this number of unlabeled samples.
+MIN_LEFT_OUT, TRIAL_ITER, MAX_TRIAL_ROWS = 40, 10, 640
 # A teacher's probabilities are never 0: a share of this size is spread over the classes.
 SPREAD = 0.1
 
@@ -59,11 +63,14 @@ class Guidance:
         Whether the shares of the classes are estimated.
     prior_count : float
         Left-out labels that the network is taken to have predicted, before any of them is seen.
+    fallback : bool
+        Whether there are no iterations if these make left-out labels less probable.
     """
 
     teachers: tuple[Teacher, ...] = ()
     estimate_shares: bool = False
     prior_count: float = 2.0
+    fallback: bool = False
 
 
 def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
@@ -207,6 +214,27 @@ def class_shares(Q: np.ndarray, counts: np.ndarray) -> np.ndarray:
 # The teachers -----------------------------------------------------------------------------------------------
 
 
+class Gain(NamedTuple):
+    """What iterations add to the probability of the true class of left-out labels.
+
+    Attributes
+    ----------
+    mean, error : float
+        Mean over the labels, and its standard error.
+    n_labels : int
+        Number of labels.
+    """
+
+    mean: float
+    error: float
+    n_labels: int
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether iterations make left-out labels less probable."""
+        return self.mean < 0
+
+
 class Taught(NamedTuple):
     """What teachers say of all samples, and how much they and the network are listened to.
 
@@ -216,10 +244,57 @@ class Taught(NamedTuple):
         Sum of the teachers' probabilities times their weights.
     weights : ndarray of shape (1 + n_teachers,)
         Weights of the network and of each teacher, which sum to 1.
+    gain : Gain or None
+        What iterations add, if that was tried.
     """
 
     probabilities: np.ndarray
     weights: np.ndarray
+    gain: Gain | None = None
+
+
+class Trial(Protocol):
+    """A network that was pre-trained on some of the labels.
+
+    Attributes
+    ----------
+    Q : ndarray of shape (n_samples, n_classes)
+        Its probabilities.
+    """
+
+    Q: np.ndarray
+
+    def go_on(self, taught: Taught) -> np.ndarray:
+        """Do a few iterations, and return the probabilities after them.
+
+        Parameters
+        ----------
+        taught : Taught
+            What teachers say that were fitted on the same labels.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities.
+        """
+
+
+class LeftOut(NamedTuple):
+    """What is learned of a fold of the labels from the others.
+
+    Attributes
+    ----------
+    places : ndarray of shape (n_left_out,), int
+        The fold, as places among the samples of the trial.
+    trial : Trial
+        The network.
+    given : list of ndarray of shape (n_samples, n_classes)
+        Probabilities of each teacher.
+    """
+
+    places: np.ndarray
+    trial: Trial
+    given: list[np.ndarray]
 
 
 def teach(
@@ -228,7 +303,8 @@ def teach(
     n_classes: int,
     guidance: Guidance,
     seed: int,
-    network: Callable[[Any, np.ndarray], np.ndarray],
+    pretrain: Callable[[Any, np.ndarray], Trial],
+    prior: np.ndarray | None = None,
 ) -> Taught:
     """Return the teachers' probabilities, weighted by what left-out labels say of each and of the network.
 
@@ -241,32 +317,86 @@ def teach(
     n_classes : int
         Number of classes.
     guidance : Guidance
-        The teachers, and the credit of each and of the network.
+        The teachers, the credit of each and of the network, and whether iterations are tried.
     seed : int
         Seed of the teachers and of the folds.
-    network : callable
-        ``network(X, codes)`` fits the network to labels, and returns its probabilities of the samples.
+    pretrain : callable
+        ``pretrain(X, codes)`` returns a network that was trained on labels.
+    prior : ndarray of shape (n_classes,), default=None
+        Shares of the classes, if they are known.
     """
     rows = X if issparse(X) else X.reshape(len(X), -1)
     fit = partial(_probabilities, rows, n_classes=n_classes, seed=seed)
     teachers = [teacher.estimator for teacher in guidance.teachers]
     credit = np.array([guidance.prior_count, *(teacher.prior_count for teacher in guidance.teachers)])
     weights = credit / credit.sum()
-    likelihoods = []
-    labeled = np.flatnonzero(codes >= 0)
-    for fold in _folds(codes, seed):
+    folds = _folds(codes, seed)
+    is_tried = guidance.fallback and sum(map(len, folds)) >= MIN_LEFT_OUT
+    seen = _seen(codes, seed, MAX_TRIAL_ROWS if is_tried else 0)
+    parts = []
+    for fold in folds:
         left = codes.copy()
         left[fold] = -1
-        own = network(X[labeled], left[labeled])[np.searchsorted(labeled, fold)]
-        given = [own, *(fit(left, fold, estimator=teacher) for teacher in teachers)]
-        likelihoods.append(np.stack([p[np.arange(len(fold)), codes[fold]] for p in given], axis=1))
-    if likelihoods:
-        of_all = np.concatenate(likelihoods).astype(float)
+        given = [fit(left, seen, estimator=teacher) for teacher in teachers]
+        parts.append(LeftOut(np.searchsorted(seen, fold), pretrain(X[seen], left[seen]), given))
+    if parts:
+        of_all = np.concatenate([_likelihoods(part, codes[seen]) for part in parts])
         weights = mixture_shares(of_all, credit, len(of_all))
     taught = np.zeros((len(codes), n_classes), dtype=np.float32)
     for weight, teacher in zip(weights[1:], teachers, strict=True):
         taught += weight * fit(codes, slice(None), estimator=teacher)
-    return Taught(taught, weights)
+    gain = _gain(parts, codes[seen], weights, guidance, prior) if is_tried else None
+    return Taught(taught, weights, gain)
+
+
+def _seen(codes: np.ndarray, seed: int, n_unlabeled: int) -> np.ndarray:
+    """Return the labeled samples and at most so many others, sorted."""
+    others = np.random.default_rng(seed).permutation(np.flatnonzero(codes < 0))[:n_unlabeled]
+    return np.sort(np.concatenate([np.flatnonzero(codes >= 0), others]))
+
+
+def _likelihoods(part: LeftOut, codes: np.ndarray) -> np.ndarray:
+    """Return the probabilities that the network and each teacher, in columns, give to left-out labels."""
+    true = part.places, codes[part.places]
+    return np.stack([p[true] for p in (part.trial.Q, *part.given)], axis=1).astype(float)
+
+
+def _gain(
+    parts: list[LeftOut], codes: np.ndarray, weights: np.ndarray, guidance: Guidance, prior: np.ndarray | None
+) -> Gain:
+    """Let the network of each fold go on, and return what that adds."""
+    added, Q = [], []
+    for part in parts:
+        taught = np.zeros(part.trial.Q.shape, dtype=np.float32)
+        for weight, given in zip(weights[1:], part.given, strict=True):
+            taught += weight * given
+        Q.append(weights[0] * part.trial.Q + taught)
+        true = part.places, codes[part.places]
+        added.append(part.trial.go_on(Taught(taught, weights))[true].astype(float) - part.trial.Q[true])
+    counts = np.bincount(codes[codes >= 0], minlength=Q[0].shape[1]).astype(float)
+    importance = np.ones(len(counts))
+    if are_drawn_by_class(counts):  # then labels are no sample of what there is
+        shares = prior
+        if shares is None and guidance.estimate_shares:
+            shares = class_shares(np.mean(Q, axis=0)[codes < 0].astype(float), counts)
+        importance = importance if shares is None else shares / counts
+    of_each = importance[np.concatenate([codes[part.places] for part in parts])]
+    return weighted_gain(np.concatenate(added), of_each)
+
+
+def weighted_gain(added: np.ndarray, importance: np.ndarray) -> Gain:
+    """Return the weighted mean of what was added to probabilities, and its standard error.
+
+    Parameters
+    ----------
+    added : ndarray of shape (n_labels,)
+        What was added for each label.
+    importance : ndarray of shape (n_labels,)
+        Weight of each label: labels that were drawn class by class count by the share of their class.
+    """
+    w = importance / importance.sum()
+    mean = float(w @ added)
+    return Gain(mean, float(np.sqrt(np.square(w * (added - mean)).sum())), len(added))
 
 
 def _folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
