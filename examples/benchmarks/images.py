@@ -53,6 +53,7 @@ from sklearn_ssldec.datasets import load_npz, mask_labels
 SSLDEC, START = "SSLDEC", "supervised start"
 NETWORKS = {
     SSLDEC: SSLDECClassifier,
+    "SSLDEC, max_iter=18": partial(SSLDECClassifier, max_iter=18),
     "SSLDEC, targets of all": partial(SSLDECClassifier, cycle__targets="all"),
     "FixMatch": FixMatchClassifier,
     "UDA": UDAClassifier,
