@@ -917,6 +917,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {cycle__dice_weight}
         {cycle__min_confidence}
         {cycle__largest_component}
+        {cycle__scribbles}
         {cycle__transduction}
         {net__ema_decay}
         {net__precision}
@@ -961,6 +962,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "cycle__dice_weight",
         "cycle__min_confidence",
         "cycle__largest_component",
+        "cycle__scribbles",
         "cycle__transduction",
         "net__ema_decay",
         "net__precision",

@@ -207,13 +207,14 @@ def test_batches_hold_labels_of_labeled_patches_only():
         drawn, 2, n_batches=1, n_unlabeled=2, n_labeled=3, size=(10, 10), outer_size=(14, 14), balance=0.5,
         generator=torch.Generator().manual_seed(0), device=torch.device("cpu"),
     )  # fmt: skip
-    X, (p, weight, n_own, is_whole) = patches.draw()
+    X, (p, weight, n_own, is_whole, scribbled) = patches.draw()
     assert X.shape == (5, 1, 14, 14)
     assert n_own == 2
     assert not p[:2].any()
     assert_array_equal(p[2:].sum(1), weight[2:])
     assert len(patches) == 5
     assert_array_equal(is_whole, [False, False, True, True, True])
+    assert scribbled is None
 
 
 def test_two_views_share_what_moves_voxels():

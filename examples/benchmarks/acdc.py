@@ -6,6 +6,8 @@ volumes. SSLDEC with default parameters is measured beside the supervised model 
 pseudo-labeling with the same network, patches, views, mixing and loss, and supervised training on the labels
 of all 70 patients. Finished fits are kept, and an interrupted one goes on where it was.
 
+``--scribbles`` measures SSLDEC, and pseudo-labeling, with scribbles of all 70 patients as the only labels.
+
 On a GPU the defaults choose a larger network, patches and batches; ``--cpu-plan`` keeps those of a CPU, so
 that the fit is the one that a user without a GPU gets, in minutes instead of an hour.
 """
@@ -44,6 +46,8 @@ CPU_PLAN = {
     "module__stem": 2,
     "module__max_filters": 128,
 }
+# In the place of a number of labeled patients, and what marks an unlabeled voxel of a scribble.
+SCRIBBLES, NOT_ANNOTATED = -1, 4
 PARTS = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
 
 
@@ -59,7 +63,7 @@ class KeepSupervised(Callback):
 def load(data: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Return the arrays of all volumes, by patient, time and kind, and the split."""
     with np.load(data / "acdc.npz") as file:
-        arrays = {name: file[name] for name in file.files if not name.endswith("/scribble")}
+        arrays = {name: file[name] for name in file.files}
     return arrays, json.loads((data / "acdc_splits.json").read_text())
 
 
@@ -67,6 +71,24 @@ def volumes_of(arrays: dict[str, np.ndarray], patients: list[str]) -> list[str]:
     """Return the names of the patients' volumes."""
     names = {name.split("/")[0] for name in arrays}
     return [name for name in sorted(names) if name.split("_")[0] in patients]
+
+
+def training_slices(arrays: dict, split: dict, n_labeled: int) -> tuple[list, list]:
+    """Return the slices of the training volumes, and their label maps, None without labels.
+
+    With `SCRIBBLES` in the place of the number of labeled patients, the label maps are scribbles.
+    """
+    labeled = split["train"] if n_labeled in (70, SCRIBBLES) else split["labeled"][str(n_labeled)]
+    X, y = [], []
+    for name in volumes_of(arrays, split["train"]):
+        images = arrays[f"{name}/image"]
+        X += list(images)
+        if n_labeled == SCRIBBLES:
+            scribbles = arrays[f"{name}/scribble"].astype(int)
+            y += list(np.where(scribbles == NOT_ANNOTATED, -1, scribbles))
+        else:
+            y += list(arrays[f"{name}/label"]) if name.split("_")[0] in labeled else [None] * len(images)
+    return X, y
 
 
 def fit(
@@ -79,12 +101,7 @@ def fit(
     settings: dict,
 ) -> SSLDECSegmenter:
     """Fit one segmenter, with some settings of its own, to the slices of the training volumes."""
-    labeled = split["train"] if method == ALL else split["labeled"][str(n_labeled)]
-    X, y = [], []
-    for name in volumes_of(arrays, split["train"]):
-        known = name.split("_")[0] in labeled
-        X += list(arrays[f"{name}/image"])
-        y += list(arrays[f"{name}/label"]) if known else [None] * len(arrays[f"{name}/image"])
+    X, y = training_slices(arrays, split, 70 if method == ALL else n_labeled)
     kind = PseudoLabelSegmenter if method == PSEUDO else SSLDECSegmenter
     parameters = {"cycle__transduction": False, "callbacks": [KeepSupervised()], "random_state": seed}
     parameters |= settings
@@ -115,8 +132,17 @@ def lengths_of(arguments: argparse.Namespace) -> dict[str, int]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def numbers_of(arguments: argparse.Namespace, method: str) -> list[int]:
+    """Return for which numbers of labeled patients a method is to be measured."""
+    if arguments.scribbles:
+        return [] if method == ALL else [SCRIBBLES]
+    return [0] if method == ALL else arguments.labels
+
+
 def row(method: str, n_labeled: int) -> str:
     """Name a row of the table."""
+    if n_labeled == SCRIBBLES:
+        return f"{method}, scribbles"
     return method if method == ALL else f"{method}, {n_labeled} labeled"
 
 
@@ -153,6 +179,7 @@ def main() -> None:
     parser.add_argument(
         "--checkpoints", type=Path, help="folder of checkpoints, to go on after an interruption"
     )
+    parser.add_argument("--scribbles", action="store_true", help="scribbles of all patients, nothing else")
     parser.add_argument("--cpu-plan", action="store_true", help="on a GPU, the settings of a CPU")
     parser.add_argument("--pretrain-epochs", type=int, help="instead of the default's")
     parser.add_argument("--max-iter", type=int, help="instead of the default's")
@@ -167,10 +194,12 @@ def main() -> None:
     data = load(arguments.data)
     for seed in arguments.seeds:
         for method in arguments.methods:
-            for n in arguments.labels if method != ALL else [0]:
+            for n in numbers_of(arguments, method):
                 if not results.has(row(method, n), seed):
                     run_one(results, arguments, data, method, n, seed)
-    listed = [row(m, n) for n in (1, 3, 7) for k in (SSLDEC, PSEUDO) for m in (START[k], k)] + [ALL]
+    listed = [row(m, n) for n in (1, 3, 7, SCRIBBLES) for k in (SSLDEC, PSEUDO) for m in (START[k], k)] + [
+        ALL
+    ]
     finished = [name for name in listed if name in results.content["draws"]]
     columns = {"dice": "Dice", **{f"dice_{k}": name for k, name in PARTS.items()}}
     notes = (

@@ -90,6 +90,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__dice_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__min_confidence": [Interval(Real, 0, 1, closed="left")],
     "cycle__largest_component": [AUTO, "boolean"],
+    "cycle__scribbles": [AUTO, "boolean"],
     "cycle__transduction": ["boolean"],
     "net__ema_decay": [Interval(Real, 0, 1, closed="left")],
     "net__precision": [StrOptions({"float32", "bf16"})],

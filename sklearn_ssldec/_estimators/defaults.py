@@ -298,6 +298,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
             "balance": None,  # a segmenter balances its patches instead
             "class_mean": True,
             **(DRAWN_CYCLE if drawn else FULL_CYCLE),
+            **({"labeled_weight": 1.0} if plan.get("scribbles") else {}),
         },
         net={
             "batch_size": plan["batch_size"],

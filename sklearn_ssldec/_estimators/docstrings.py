@@ -265,7 +265,7 @@ warm_start : bool, default=False
 - ``cycle__labeled_weight`` (float): weight in the loss of labeled samples that join each batch of
   an iteration with their labels; targets have weight 1. The paper has 0: labeled samples take part
   with their computed targets only. Default: 1, for tables 3, of segmenters whose targets are drawn
-  2; for images with ``cycle__targets="all"`` 0.
+  2, or with scribbles 1; for images with ``cycle__targets="all"`` 0.
 """,
     "cycle__targets": """
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
@@ -336,6 +336,13 @@ warm_start : bool, default=False
   largest connected component in a patch; the target of its other voxels is label 0. True: of all
   classes but 0, False: of none. Default: "auto", of those that are in one piece in 95 % of the
   label maps that have them, of which there must be at least 10; `plan_` says which.
+""",
+    "cycle__scribbles": """
+- ``cycle__scribbles`` ("auto" or bool): whether labels are scribbles, where targets are drawn. Those of
+  labeled patches are then completed with the random walker (Grady 2006), as far as it is sure; those of
+  unlabeled patches stand among the targets, and the target of a predicted piece of a structure in
+  which no scribble lies is label 0. Default: "auto", whether the labels of no label map are complete,
+  and neighboring voxels that are labeled have the same label; `plan_` says it.
 """,
     "cycle__min_confidence_fixmatch": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller

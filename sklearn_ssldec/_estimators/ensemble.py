@@ -398,7 +398,15 @@ def make_drawn(
         predict_all = partial(net.soft_assignment, samples)
     else:
         seed = net.generator.initial_seed()
-        source = LabeledVolumes(samples, labels.maps, labels.ignored, seed, task.candidates)
+        source = LabeledVolumes(
+            samples,
+            labels.maps,
+            labels.ignored,
+            seed,
+            task.candidates,
+            scribbles=net.scribbles,
+            spacing=task.samples.spacing,
+        )
         predict_all = partial(net.predict_codes, samples) if task.transduction else None
     return DrawnSSLDEC(
         net, source, task.n_classes, settings, predict_all=predict_all, report=report, outcome=outcome

@@ -73,6 +73,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {cycle__dice_weight}
         {cycle__min_confidence}
         {cycle__largest_component}
+        {cycle__scribbles}
         {cycle__transduction}
         {cycle__frequency}
         {net__ema_decay}
@@ -133,6 +134,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "cycle__dice_weight",
         "cycle__min_confidence",
         "cycle__largest_component",
+        "cycle__scribbles",
         "cycle__transduction",
         "cycle__frequency",
         "net__ema_decay",

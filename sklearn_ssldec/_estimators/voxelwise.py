@@ -24,6 +24,7 @@ from sklearn_ssldec._estimators.planning import kernel_sizes, name_network, plan
 from sklearn_ssldec._samples.components import single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._samples.scribbles import are_scribbles
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
     MapLabels,
@@ -111,11 +112,14 @@ class BaseSegmenter(BaseSSLDEC):
                 "on the labels alone. Add volumes without labels; their label map may be None."
             )
         self.plan_ = self._make_plan(shapes)
+        if self._is_drawn():
+            self.plan_["scribbles"] = self._has_scribbles(labels)
         auto = choose_auto_voxels(self.plan_, resolve_device(self.device))
         patch_params = {name: self.plan_[name] for name in ("patches_per_epoch", "balance")}
         if self._is_drawn():
             patch_params["single_component"] = of_one_piece = self._single_component(labels)
             self.plan_["largest_component"] = self.classes_[list(of_one_piece)].tolist()
+            patch_params["scribbles"] = self.plan_["scribbles"]
         samples = Scans(
             volumes,
             labels.ignored,
@@ -123,6 +127,7 @@ class BaseSegmenter(BaseSSLDEC):
             self.plan_["patch_size"],
             patch_params,
             drawn=self._is_drawn(),
+            spacing=self.plan_["spacing"],
         )
         y_call = [*labels.maps, labels.classes.tolist()]
         y_call += [labels.candidates] if len(labels.candidates) else []
@@ -255,7 +260,7 @@ class BaseSegmenter(BaseSSLDEC):
                 "view of a patch. cycle__targets='all' takes more."
             )
         if targets == "all":
-            for name in ("mix", "dice_weight", "min_confidence", "largest_component"):
+            for name in ("mix", "dice_weight", "min_confidence", "largest_component", "scribbles"):
                 if name in cycle:
                     raise ValueError(
                         f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
@@ -277,6 +282,19 @@ class BaseSegmenter(BaseSSLDEC):
         if wanted == "auto":
             return single_component_classes(labels.maps, labels.ignored, len(labels.classes))
         return tuple(range(1, len(labels.classes)))
+
+    def _has_scribbles(self, labels: MapLabels) -> bool:
+        """Return whether the labels are scribbles."""
+        wanted = self._of_part("cycle").get("scribbles", "auto")
+        has_background, is_partial = labels.classes[0] == 0, len(labels.candidates) > 0
+        if wanted is True and (not has_background or is_partial):
+            raise ValueError(
+                "cycle__scribbles=True needs voxels labeled 0, and goes without annotated_classes; the "
+                f"labels are {labels.classes.tolist()}."
+            )
+        if not wanted or not has_background or is_partial:
+            return False
+        return wanted is True or are_scribbles(labels.maps, labels.ignored, len(labels.classes))
 
     def _make_plan(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Choose where targets are computed, and what depends on the shapes of the volumes."""

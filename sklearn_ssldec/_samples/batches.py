@@ -92,12 +92,15 @@ class Targets(NamedTuple):
         The first `n_own` rows are the batch's own; labeled rows that joined it follow.
     is_whole : Tensor of bool of shape (n_rows,), or None
         Whether the label of each voxel of a patch is known; None if nobody asks.
+    scribbled : Tensor of bool of shape (n_rows,), or None
+        Whether a patch is of a volume with scribbles; None if there are no scribbles.
     """
 
     p: Tensor
     weight: Tensor | None
     n_own: int
     is_whole: Tensor | None = None
+    scribbled: Tensor | None = None
 
 
 class TensorSlices:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._samples.placing import move
+from sklearn_ssldec._samples.scribbles import completed
 from sklearn_ssldec._samples.views import steps
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec.augment import RandomAffine, apply
@@ -37,6 +38,11 @@ class LabeledVolumes:
         Of the choice of the voxels that patches are centred on.
     candidates : Tensor of shape (n_partial, n_classes), bool, default=None
         Candidate classes of each partial label, which is a code behind those of the classes.
+    scribbles : bool, default=False
+        Whether the labels are scribbles: patches are drawn anywhere, not around labels, and scribbles can be
+        completed.
+    spacing : sequence of float, default=None
+        Sides of a voxel, by which they are; None if they are equal.
 
     Attributes
     ----------
@@ -53,8 +59,12 @@ class LabeledVolumes:
         ignored: Sequence[np.ndarray | None],
         seed: int = 0,
         candidates: Tensor | None = None,
+        scribbles: bool = False,
+        spacing: Sequence[float] | None = None,
     ) -> None:
         self.volumes, self.maps, self.ignored, self.candidates = volumes, maps, ignored, candidates
+        self.scribbles = scribbles
+        self._spacing, self._completed = spacing, dict[int, np.ndarray]()
         n_classes = math.inf if candidates is None else candidates.shape[1]
         self.labeled: list[int] = []
         self.unlabeled: list[int] = []
@@ -105,7 +115,7 @@ class LabeledVolumes:
             places = self._centers[volume][code]
         else:
             volume = _one_of(self.labeled, generator)
-            if self._is_complete[volume]:
+            if self._is_complete[volume] or self.scribbles:
                 return volume, self._anywhere(volume, size, generator)
             of_class = self._centers[volume]
             places = of_class[_one_of(sorted(of_class), generator)]
@@ -138,7 +148,7 @@ class LabeledVolumes:
             corner.append(int(_uniform(generator) * (free + 1)) if free > 0 else free // 2)
         return tuple(corner)
 
-    def codes(self, volume: int, corner: Corner, size: Corner) -> Tensor:
+    def codes(self, volume: int, corner: Corner, size: Corner, is_completed: bool = False) -> Tensor:
         """Return the class of each voxel of a box: -1 where it is not known, -2 outside and where ignored.
 
         Parameters
@@ -147,18 +157,37 @@ class LabeledVolumes:
             Which volume.
         corner, size : tuple of int
             First voxel of the box, possibly outside the volume, and its sides.
+        is_completed : bool, default=False
+            Whether scribbles are completed.
         """
         found = np.full(size, -2, dtype=np.int64)
+        inside, there = self._overlap(volume, corner, size)
+        codes, mask = self.maps[volume], self.ignored[volume]
+        if is_completed and codes is not None:
+            codes = self._complete(volume, codes)
+        found[inside] = -1 if codes is None else codes[there]
+        if mask is not None:
+            found[inside][mask[there]] = -2
+        return torch.from_numpy(found)
+
+    def _complete(self, volume: int, codes: np.ndarray) -> np.ndarray:
+        """Return the completed scribbles of a volume, which are computed once."""
+        if volume not in self._completed:
+            shape = self.volumes.shape(volume)
+            image = self.volumes.patch(volume, (0,) * len(shape), shape).float().cpu().numpy()
+            self._completed[volume] = completed(codes, image, self.ignored[volume], self._spacing)
+        return self._completed[volume]
+
+    def _overlap(
+        self, volume: int, corner: Corner, size: Corner
+    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return where volume and box overlap, in the box and in the volume."""
         inside, there = [], []
         for first, n, side in zip(corner, size, self.volumes.shape(volume), strict=True):
             start, stop = max(first, 0), min(first + n, side)
             there.append(slice(start, stop))
             inside.append(slice(start - first, max(stop, start) - first))
-        codes, mask = self.maps[volume], self.ignored[volume]
-        found[tuple(inside)] = -1 if codes is None else codes[tuple(there)]
-        if mask is not None:
-            found[tuple(inside)][mask[tuple(there)]] = -2
-        return torch.from_numpy(found)
+        return tuple(inside), tuple(there)
 
 
 def _uniform(generator: torch.Generator) -> float:
@@ -232,9 +261,10 @@ class DrawnPatches(Dataset):
     def draw(self) -> tuple[Tensor, Targets]:
         """Return a batch: unlabeled patches, with weight 1 in the volume, then labeled ones.
 
-        The targets of unlabeled patches are 0, or where there are partial labels, the labels.
+        The targets of unlabeled patches are 0, or where there are partial labels or scribbles, the labels.
+        Scribbles of labeled patches are completed.
         """
-        images, codes = [], []
+        images, codes, drawn_from = [], [], []
         for i in range(self.n_unlabeled + self.n_labeled):
             if i < self.n_unlabeled:
                 volume, corner = self.source.draw_unlabeled(self.size, self.generator)
@@ -245,8 +275,10 @@ class DrawnPatches(Dataset):
                 first - (outer - n) // 2
                 for first, n, outer in zip(corner, self.size, self.outer_size, strict=True)
             )
+            is_completed = self.source.scribbles and i >= self.n_unlabeled
+            drawn_from.append(volume)
             images.append(self.source.volumes.patch(volume, corner, self.outer_size))
-            codes.append(self.source.codes(volume, corner, self.outer_size))
+            codes.append(self.source.codes(volume, corner, self.outer_size, is_completed))
         where = move(torch.stack(codes), self.device)
         known = where >= 0
         known[: self.n_unlabeled] = where[: self.n_unlabeled] > -2
@@ -254,10 +286,14 @@ class DrawnPatches(Dataset):
         n_targets = self.n_classes + (0 if candidates is None else len(candidates))
         classes = torch.arange(n_targets, device=self.device)
         p = (where.unsqueeze(1) == classes.view(-1, *[1] * len(self.size))).float()
-        if candidates is None:
+        is_whole, scribbled = (where != -1).flatten(1).all(1), None
+        if self.source.scribbles:
+            scribbled = move(torch.tensor([i in self.source.labeled for i in drawn_from]), self.device)
+            is_whole = torch.zeros_like(is_whole)
+        elif candidates is None:
             p[: self.n_unlabeled] = 0
-        is_whole = (where != -1).flatten(1).all(1)
-        return move(torch.stack(images), self.device), Targets(p, known.float(), self.n_unlabeled, is_whole)
+        targets = Targets(p, known.float(), self.n_unlabeled, is_whole, scribbled)
+        return move(torch.stack(images), self.device), targets
 
 
 class DrawnBatches:

@@ -85,6 +85,8 @@ class Scans:
         drawn.
     drawn : bool
         Whether targets are computed where they are used.
+    spacing : tuple of float, or None
+        Sides of a voxel; None if they are not known.
     """
 
     volumes: Sequence[np.ndarray]
@@ -93,6 +95,7 @@ class Scans:
     patch_size: Corner
     patch_params: dict[str, Any] = field(default_factory=dict)
     drawn: bool = False
+    spacing: tuple[float, ...] | None = None
     voxelwise: ClassVar[bool] = True
 
     def place(self, device: torch.device) -> tuple[Volumes, Tensor]:

@@ -19,6 +19,7 @@ from sklearn_ssldec._samples.drawn_patches import (
     outer_size,
     two_views,
 )
+from sklearn_ssldec._samples.scribbles import pieces_without_label
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
@@ -59,6 +60,9 @@ class DrawnNet(Drawing, VoxelNet):
     single_component : tuple of int
         Classes of which the targets keep the largest connected component; the target of their other voxels is
         class 0.
+    scribbles : bool
+        Whether labels are scribbles: they are completed for labeled patches, and stand among the targets of
+        unlabeled ones, in which pieces of a structure without a scribble are class 0.
     iterator_train : type, default=DrawnBatches
         What cuts batches.
     **kwargs
@@ -73,12 +77,13 @@ class DrawnNet(Drawing, VoxelNet):
         dice_weight: float = 1.0,
         min_confidence: float = 0.0,
         single_component: tuple[int, ...] = (),
+        scribbles: bool = False,
         iterator_train: type = DrawnBatches,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
-        self.single_component = single_component
+        self.single_component, self.scribbles = single_component, scribbles
         self.labeled_weight_ = 1.0
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
@@ -251,9 +256,25 @@ class DrawnNet(Drawing, VoxelNet):
         if self.single_component:
             predicted = q.argmax(1).where(takes_part, 0)
             of_own[outside_largest(predicted, self.single_component)] = _one_hot_0(of_own)
+        if targets.scribbled is not None:
+            self._put_scribbles(of_own, q, p[:n], targets.scribbled[:n], takes_part)
         confident = q.amax(1) >= self.min_confidence
+        if targets.scribbled is not None:
+            confident |= p[:n].sum(1) > 0
         p = torch.cat([of_own.movedim(-1, 1), p[n:]])
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
+
+    def _put_scribbles(
+        self, of_own: Tensor, q: Tensor, labels: Tensor, scribbled: Tensor, takes_part: Tensor
+    ) -> None:
+        """Put labels among the targets of unlabeled patches, and class 0 where a piece has none, in place."""
+        labels = labels.movedim(1, -1)
+        marked = labels.sum(-1) > 0
+        codes = labels.argmax(-1).where(marked, q.argmax(1)).where(takes_part, 0)
+        astray = torch.zeros_like(marked)
+        astray[scribbled] = pieces_without_label(codes[scribbled], marked[scribbled])
+        of_own[astray] = _one_hot_0(of_own)
+        of_own[marked] = labels[marked]
 
     def _restricted(self, q: Tensor, p: Tensor, candidates: Tensor) -> Tensor:
         """Return what was predicted for unlabeled patches, among the candidates of partial labels in `p`."""
