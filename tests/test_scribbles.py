@@ -30,7 +30,7 @@ def scribbled(n=8, size=32, seed=0):
         row, column = rng.integers(11, size - 11, 2)
         distance = np.hypot(rows - row, columns - column)
         labels[distance < 6] = 1
-        image[:] = labels + 0.2 * rng.standard_normal(labels.shape)
+        image[:] = labels + 0.1 * rng.standard_normal(labels.shape)
         marks[row - 3 : row + 4, column] = 1
         marks[np.abs(distance - 9) < 0.5] = 0
     return list(images), list(maps), list(scribbles)
@@ -122,8 +122,7 @@ def test_scribbles_are_completed_along_the_borders_of_the_image():
     for image, labels, marks in zip(images, maps, scribbles, strict=True):
         found = completed(marks, image[None])
         assert_array_equal(found[marks >= 0], marks[marks >= 0])
-        assert (found >= 0).mean() > 0.8
-        assert (found == labels)[found >= 0].mean() > 0.98
+        assert (found == labels).mean() > 0.96
         in_two_channels = completed(marks, np.stack([np.zeros_like(image), 100 * image]))
         assert_array_equal(in_two_channels, found)
 
@@ -201,7 +200,7 @@ def test_pre_training_learns_completed_scribbles():
     source = source_of(scribbles, scribbles=True, images=images)
     _, targets = patches_of(source, 0, 40).draw()
     assert_array_equal(targets.p.sum(1), targets.weight)  # a target where it counts, and nowhere else
-    assert targets.weight.mean() > 0.8 > 0.2 > np.mean(np.stack(scribbles) >= 0)
+    assert targets.weight.mean() == 1 > 0.2 > np.mean(np.stack(scribbles) >= 0)
     codes = source.codes(0, (0, 0), (32, 32), True)
     assert_array_equal(codes, completed(scribbles[0], images[0][None].astype(np.float32)))
     assert_array_equal(source.codes(0, (0, 0), (32, 32)), scribbles[0])
@@ -286,15 +285,15 @@ def test_a_scribble_takes_part_where_the_network_is_unsure():
 @pytest.mark.parametrize("kind", [SSLDECSegmenter, PseudoLabelSegmenter])
 def test_scribbles_are_enough(kind):
     images, maps, scribbles = scribbled(10)
-    seg = segmenter(kind, pretrain_epochs=4, max_iter=3, patches_per_epoch=80)
+    seg = segmenter(kind, pretrain_epochs=6, max_iter=3, patches_per_epoch=80)
     seg.fit(images[:8], scribbles[:8])
     assert seg.plan_["scribbles"]
-    assert dice_score(maps, seg.predict(images), labels=[1]) > 0.85
+    assert dice_score(maps, seg.predict(images), labels=[1]) > 0.8
     assert (seg.transduction_[0][scribbles[0] >= 0] == scribbles[0][scribbles[0] >= 0]).all()
 
 
 def test_some_scribbled_some_unlabeled():
     images, maps, scribbles = scribbled(10)
-    seg = segmenter(pretrain_epochs=4, max_iter=3, patches_per_epoch=80)
+    seg = segmenter(pretrain_epochs=6, max_iter=3, patches_per_epoch=80)
     seg.fit(images[:8], [*scribbles[:4], *[None] * 4])
     assert seg.score(images, maps) > 0.8

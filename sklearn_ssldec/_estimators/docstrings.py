@@ -339,10 +339,10 @@ warm_start : bool, default=False
 """,
     "cycle__scribbles": """
 - ``cycle__scribbles`` ("auto" or bool): whether labels are scribbles, where targets are drawn. Those of
-  labeled patches are then completed with the random walker (Grady 2006), as far as it is sure; those of
-  unlabeled patches stand among the targets, and the target of a predicted piece of a structure in
-  which no scribble lies is label 0. Default: "auto", whether the labels of no label map are complete,
-  and neighboring voxels that are labeled have the same label; `plan_` says it.
+  labeled patches are then completed with the random walker (Grady 2006); those of unlabeled patches
+  stand among the targets, and the target of a predicted piece of a structure in which no scribble
+  lies is label 0. Default: "auto", whether the labels of no label map are complete, and neighboring
+  voxels that are labeled have the same label; `plan_` says it.
 """,
     "cycle__min_confidence_fixmatch": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller

@@ -22,8 +22,9 @@ MOST_MAPS = 200
 STEEPNESS, LEAST = 20.0, 1e-4
 # So many voxels around those that are nearest to a structure, walkers find the border.
 MARGIN = 10
-# A voxel of which no class is more probable remains unknown.
-SURE = 0.7
+# Structures are scribbled close to their borders, and the background far from them: a voxel belongs to a
+# structure if a walker meets its scribble so many times as probably as one of the background.
+IN_DOUBT = 3.0
 
 
 def are_scribbles(
@@ -64,9 +65,9 @@ def completed(
 ) -> np.ndarray:
     r"""Complete scribbles with the random walker [1]_.
 
-    A voxel gets the class whose scribble a walker who starts there most probably meets first. The walker goes
-    from voxel to voxel, the less likely the more their intensities differ. Voxels that are nearest to a
-    scribble of class 0 are background, but for a margin around the others.
+    A voxel gets the class whose scribble a walker who starts there most probably meets first, in doubt class
+    0. The walker goes from voxel to voxel, the less likely the more their intensities differ. Voxels that are
+    nearest to a scribble of class 0 are background, but for a margin around the others.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def completed(
     Returns
     -------
     ndarray of int16, of the shape of `codes`
-        -1 where it remains unknown: everywhere else than in a scribble if class 0 has none.
+        -1 where it remains unknown: where no scribble can be reached, and everywhere else than in a scribble
+        if class 0 has none.
 
     References
     ----------
@@ -139,7 +141,9 @@ def _walk(
         matrix, scale = laplacian.tocsr(), sparse.diags(1 / laplacian.diagonal())
         solved = [cg(matrix, of_class, rtol=1e-4, maxiter=1000, M=scale)[0] for of_class in arrivals.T]
         chances = np.stack(solved, axis=1)
-    return np.where(chances.max(1) > SURE, chances.argmax(1), -1)
+    is_met = chances.sum(1) > 0.5
+    chances[:, 0] *= IN_DOUBT
+    return np.where(is_met, chances.argmax(1), -1)
 
 
 def _steps(image: np.ndarray, spacing: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
