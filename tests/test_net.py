@@ -28,7 +28,7 @@ def test_slices_cover_every_row_once_and_leave_no_row_alone(n):
     assert sorted(torch.cat([X for X, _ in batches])[:, 0].tolist()) == list(range(n))
     assert all(len(X) > 1 for X, _ in batches) or n == 1
     assert all(len(X) <= 9 for X, _ in batches)
-    for X, (P, weight, n_own, _) in batches:
+    for X, (P, weight, n_own, *_) in batches:
         assert torch.equal(P[:, 0], X[:, 0])
         assert weight is None
         assert n_own == len(X)
@@ -42,7 +42,7 @@ def test_slices_are_shuffled_anew():
 
 def test_escort_joins_every_batch_with_its_weight():
     labeled_rows = SoftTargetRows(torch.full((3, 1), 99.0), torch.full((3, 2), 0.5), torch.arange(3))
-    for X, (P, weight, n_own, _) in TensorSlices(rows(8, labeled_rows, labeled_weight=0.5), batch_size=4):
+    for X, (P, weight, n_own, *_) in TensorSlices(rows(8, labeled_rows, labeled_weight=0.5), batch_size=4):
         assert len(X) == 7
         assert n_own == 4
         assert (X[4:] == 99).all()
