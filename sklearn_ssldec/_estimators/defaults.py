@@ -55,7 +55,7 @@ DRAWN_ROW_CYCLE = {
 
 # Of images besides: a high rate, and steps whose number grows with the root of the number of images.
 DRAWN_IMAGE_CYCLE = {"min_batches": 100, "lr": (5e-3, 1e-4)}
-DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 3600, 2000
+DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 3600, 1000
 
 
 @dataclass(frozen=True)

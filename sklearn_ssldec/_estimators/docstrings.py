@@ -50,7 +50,7 @@ pretrain_epochs : int or "auto", default="auto"
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
     "auto" is 20 for tables and where the targets of rows are drawn, 200 for rows of up to 3
-    features, and 36 for images (20 for images with fewer than 16 pixels a side), which grows with
+    features, and 36 for images (10 for images with fewer than 16 pixels a side), which grows with
     the root of their number above 10,000. Where targets are those of all images
     (``cycle__targets="all"``, and the paper's baselines) it is 12, or more if needed for 1500 batches.
     The paper does not give its number.
