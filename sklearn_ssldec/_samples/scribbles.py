@@ -139,7 +139,7 @@ def _walk(
         chances = splu(laplacian.tocsc()).solve(arrivals)
     else:  # where a factorization would fill the memory
         matrix, scale = laplacian.tocsr(), sparse.diags(1 / laplacian.diagonal())
-        solved = [cg(matrix, of_class, rtol=1e-4, maxiter=1000, M=scale)[0] for of_class in arrivals.T]
+        solved = [cg(matrix, of_class, atol=0.0, maxiter=1000, M=scale)[0] for of_class in arrivals.T]
         chances = np.stack(solved, axis=1)
     is_met = chances.sum(1) > 0.5
     chances[:, 0] *= IN_DOUBT
