@@ -8,13 +8,9 @@ from numpy.testing import assert_array_equal
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec._estimators.methods import hard_labels
 from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.components import MOST_MAPS
 from sklearn_ssldec._samples.drawn_patches import DrawnPatches, LabeledVolumes, move_voxels
-from sklearn_ssldec._samples.scribbles import (
-    MOST_MAPS,
-    are_scribbles,
-    completed,
-    pieces_without_label,
-)
+from sklearn_ssldec._samples.scribbles import are_scribbles, completed, pieces_without_label
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score

@@ -206,6 +206,7 @@ def main() -> None:
         "A draw is the seed of the networks; the split is the literature's. Seconds are of one core's CPU, "
         "those of a start of the clock."
     )
+    options += ["--scribbles"] if arguments.scribbles else []
     command = " ".join(["python examples/benchmarks/acdc.py", *options])
     print(results.write_table(finished, columns, command, notes))
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,28 +40,13 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec.baselines import (
-    FixMatchClassifier,
-    MeanTeacherClassifier,
-    PiModelClassifier,
-    PseudoLabelClassifier,
-    TemporalEnsemblingClassifier,
-    UDAClassifier,
-)
 from sklearn_ssldec.datasets import load_npz, mask_labels
 
-SSLDEC, START = "SSLDEC", "supervised start"
-NETWORKS = {
-    SSLDEC: SSLDECClassifier,
-    "SSLDEC, max_iter=18": partial(SSLDECClassifier, max_iter=18),
-    "SSLDEC, targets of all": partial(SSLDECClassifier, cycle__targets="all"),
-    "FixMatch": FixMatchClassifier,
-    "UDA": UDAClassifier,
-    "mean teacher": MeanTeacherClassifier,
-    "pseudo-labeling": PseudoLabelClassifier,
-    "Pi model": PiModelClassifier,
-    "temporal ensembling": TemporalEnsemblingClassifier,
-}
+sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
+from _protocol import SSLDEC, flat, image_methods
+
+START = "supervised start"
+BASELINES = ("FixMatch", "UDA", "mean teacher", "pseudo-labeling", "Pi model", "temporal ensembling")
 # What is fitted on the labeled images only.
 SUPERVISED = ("logistic regression", "random forest")
 OUTPUT = Path("docs/results/images.jsonl")
@@ -133,19 +118,20 @@ def load(task: str, draw: int) -> Draw:
     return Draw(X, mask_labels(truth, TASKS[task].n_labels, random_state=draw), truth, X_test, y_test)
 
 
-def flat(images: np.ndarray) -> np.ndarray:
-    """Make rows of images, for scikit-learn's classifiers."""
-    return images.reshape(len(images), -1)
-
-
 def of_rows(estimator: BaseEstimator) -> BaseEstimator:
     """Return a pipeline from images to a classifier of rows."""
     return make_pipeline(FunctionTransformer(flat), MinMaxScaler(), estimator)
 
 
-def classical() -> dict[str, BaseEstimator]:
-    """Return scikit-learn's classifiers."""
+def estimators(parameters: dict[str, Any]) -> dict[str, BaseEstimator]:
+    """Return all methods: networks with these parameters, and scikit-learn's classifiers."""
+    networks = image_methods(1, **parameters)
     return {
+        SSLDEC: networks[SSLDEC],
+        START: networks["supervised only (max_iter=0)"],
+        "SSLDEC, max_iter=18": SSLDECClassifier(**parameters, max_iter=18),
+        "SSLDEC, targets of all": SSLDECClassifier(**parameters, cycle__targets="all"),
+        **{name: networks[name] for name in BASELINES},
         "LabelSpreading (7 neighbours)": of_rows(LabelSpreading(kernel="knn", n_neighbors=7)),
         "self-training (5 neighbours)": of_rows(SelfTrainingClassifier(KNeighborsClassifier(5))),
         "logistic regression": of_rows(LogisticRegression(max_iter=1000)),
@@ -166,12 +152,7 @@ def fit(task: str, draw: int, method: str, device: str, cpu_network: bool) -> di
     """Fit one method to one draw, and return its errors and seconds."""
     torch.set_num_threads(1)
     data = load(task, draw)
-    if method in NETWORKS:
-        estimator = NETWORKS[method](**parameters(draw, task, device, cpu_network))
-    elif method == START:
-        estimator = SSLDECClassifier(max_iter=0, **parameters(draw, task, device, cpu_network))
-    else:
-        estimator = classical()[method]
+    estimator = estimators(parameters(draw, task, device, cpu_network))[method]
     known = data.y >= 0 if method in SUPERVISED else slice(None)
     start, cpu_start = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
@@ -187,7 +168,7 @@ def fit(task: str, draw: int, method: str, device: str, cpu_network: bool) -> di
         "error": float(np.mean(estimator.predict(data.X_test) != data.y_test)),
         "hardware": torch.cuda.get_device_name() if device == "cuda" else "CPU",
     }
-    if method in NETWORKS:
+    if hasattr(estimator, "transduction_") and method != START:
         hidden = data.y < 0
         result["unlabeled"] = float(np.mean((estimator.transduction_ != data.truth)[hidden]))
         result["start_unlabeled"] = float(np.mean((estimator.supervised_transduction_ != data.truth)[hidden]))
@@ -197,7 +178,7 @@ def fit(task: str, draw: int, method: str, device: str, cpu_network: bool) -> di
 def main() -> None:
     """Read the command line, run what is not in the file, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [SSLDEC, START, *list(NETWORKS)[1:], *classical()]
+    names = list(estimators({}))
     parser.add_argument("--tasks", nargs="*", default=list(TASKS)[:-1], choices=TASKS)
     parser.add_argument("--methods", nargs="*", default=names, choices=names)
     parser.add_argument("--draws", type=int, default=3)
@@ -242,8 +223,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         errors.setdefault((row["method"], row["task"]), {})[row["draw"]] = 100 * row["error"]
     tasks = [task for task in TASKS if (SSLDEC, task) in errors]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    order = [m for m in [SSLDEC, START, *list(NETWORKS)[1:], *classical()] if m in methods]
+    measured = {row["method"] for row in rows}
+    order = [method for method in estimators({}) if method in measured]
     cells = {key: list(values.values()) for key, values in errors.items()}
     means = {key: f"{np.mean(v):.2f} ± {spread(v)} ({len(v)})" for key, v in cells.items()}
     gaps = {}

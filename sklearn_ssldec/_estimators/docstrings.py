@@ -279,10 +279,10 @@ warm_start : bool, default=False
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
   all samples before each iteration. "drawn": those of the unlabeled samples of a batch when it is
   drawn, by the averaged network, from weak views (``cycle__target_views``); they are learned from
-  strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes at most 100
-  batches, for any number of samples; there is no balanced subset, and there are no teachers. Default: "auto",
-  which is "drawn" for images, and "all" for rows of features and with `balance`, `teachers` or
-  ``net__data_parallel``.
+  strong ones (:class:`~sklearn_ssldec.augment.WeakStrong`). An iteration then takes about 100
+  batches at most, for any number of samples; there is no balanced subset, and there are no teachers.
+  Default: "auto", which is "drawn" for images, and "all" for rows of features and with `balance`,
+  `teachers`, ``cycle__fallback`` or ``net__data_parallel``.
 """,
     "cycle__label_smoothing": """
 - ``cycle__label_smoothing`` (float in [0, 1)): share of each label's target that is spread evenly

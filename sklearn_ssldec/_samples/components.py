@@ -1,4 +1,4 @@
-"""Structures that are one piece in the label maps are one piece in the targets."""
+"""Label maps that are complete, and the connected pieces of their structures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from torch import Tensor
 MOST = 0.95
 LEAST_MAPS = 10
 MOST_MAPS = 200
+
+
+def is_complete(codes: np.ndarray, ignored: np.ndarray | None) -> bool:
+    """Return whether all voxels of a label map are known, those aside that are ignored.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Class of each voxel, -1 where it is not known.
+    ignored : ndarray of bool, or None
+        Voxels that take part in nothing.
+    """
+    unknown = codes < 0 if ignored is None else (codes < 0) & ~ignored
+    return not unknown.any()
 
 
 def single_component_classes(
@@ -33,7 +47,7 @@ def single_component_classes(
     """
     shares: dict[int, list[float]] = {}
     for codes, mask in zip(maps, ignored, strict=True):
-        if codes is None or (codes < 0 if mask is None else (codes < 0) & ~mask).any():
+        if codes is None or not is_complete(codes, mask):
             continue
         for code in np.unique(codes[(codes > 0) & (codes < n_classes)]).tolist():
             of_class = shares.setdefault(code, [])

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sklearn_ssldec._samples.batches import Targets
+from sklearn_ssldec._samples.components import is_complete
 from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec._samples.scribbles import completed
 from sklearn_ssldec._samples.views import steps
@@ -82,10 +83,7 @@ class LabeledVolumes:
                 if len(places) > MANY_CENTERS:
                     places = rng.choice(places, MANY_CENTERS, replace=False)
                 of_class[code] = np.stack(np.unravel_index(places, codes.shape), axis=1)
-            unknown = codes < 0
-            if ignored[i] is not None:
-                unknown &= ~ignored[i]  # type: ignore[operator]
-            self._is_complete[i] = not unknown.any()
+            self._is_complete[i] = is_complete(codes, ignored[i])
             if of_class:
                 self.labeled.append(i)
                 self._centers[i] = of_class

@@ -10,13 +10,13 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg, splu
 from torch import Tensor
 
+from sklearn_ssldec._samples.components import MOST_MAPS, is_complete
+
 # Label maps are scribbles if of the neighbouring voxels that both have a label at most this share have
 # different ones. Maps of whole slices or boxes show borders; scribbles keep away from them.
 MOST_BORDERS = 0.002
 # They are lines: there are at least so many pairs of labeled neighbours for each labeled voxel.
 LEAST_PAIRS = 0.2
-# More maps are not looked at.
-MOST_MAPS = 200
 # A walker steps from one voxel to the next with exp(-STEEPNESS * difference of the intensities, in standard
 # deviations), but at least LEAST.
 STEEPNESS, LEAST = 20.0, 1e-4
@@ -45,7 +45,7 @@ def are_scribbles(
     for codes, mask in zip(maps, ignored, strict=True):
         if codes is None or n_maps == MOST_MAPS:
             continue
-        if (codes >= n_classes).any() or not ((codes < 0) if mask is None else (codes < 0) & ~mask).any():
+        if (codes >= n_classes).any() or is_complete(codes, mask):
             return False
         n_maps += 1
         n_labeled += int((codes >= 0).sum())

@@ -256,10 +256,9 @@ class DrawnNet(Drawing, VoxelNet):
         if self.single_component:
             predicted = q.argmax(1).where(takes_part, 0)
             of_own[outside_largest(predicted, self.single_component)] = _one_hot_0(of_own)
-        if targets.scribbled is not None:
-            self._put_scribbles(of_own, q, p[:n], targets.scribbled[:n], takes_part)
         confident = q.amax(1) >= self.min_confidence
         if targets.scribbled is not None:
+            self._put_scribbles(of_own, q, p[:n], targets.scribbled[:n], takes_part)
             confident |= p[:n].sum(1) > 0
         p = torch.cat([of_own.movedim(-1, 1), p[n:]])
         return p, torch.cat([weight[:n] * confident, self.labeled_weight_ * weight[n:]])
