@@ -190,7 +190,9 @@ def main() -> None:
     options += [f"--{name.replace('_', '-')} {value}" for name, value in lengths_of(arguments).items()]
     if options:
         protocol["settings"] = " ".join(options)
-    results = Results(arguments.output, "ACDC: Dice in %, slices as images", protocol)
+    title = "ACDC: Dice in %, slices as images"
+    title += ", scribbles as labels" if arguments.scribbles else ""
+    results = Results(arguments.output, title, protocol)
     data = load(arguments.data)
     for seed in arguments.seeds:
         for method in arguments.methods:
