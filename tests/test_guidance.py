@@ -1,11 +1,13 @@
 """The recipe for tables: shares of the classes, teachers, and what the defaults make of them."""
 
+import re
 import warnings
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -412,6 +414,11 @@ def test_the_supervised_start_is_kept_where_iterations_do_harm():
     assert (clf.n_iter_, clf.termination_condition_, len(clf.history_)) == (0, "supervised", 1)
     assert clf.history_[0]["left_out_gain"] < 0 < clf.history_[0]["left_out_error"]
     assert clf.history_[0]["fallback"] is True
+    assert "fallback" not in repr(clf)  # parameters only, from which an estimator can be made anew
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9):
+        row = re.search(r">\s*fallback_\s*<.*?</tr>", clf._repr_html_(), re.DOTALL)
+        assert row is not None
+        assert "True" in row.group()
     start = clone(clf).set_params(max_iter=0).fit(X, y)
     assert_array_equal(clf.predict_proba(X), start.predict_proba(X))
     assert start.fallback_ is False  # nothing was tried

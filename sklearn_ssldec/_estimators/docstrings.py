@@ -468,6 +468,8 @@ fallback_ : bool
     Whether the supervised start was kept because iterations made left-out labels less probable. If that
     was tried, the first record of `history_` has ``left_out_gain``, the mean change of the probability
     of their class, and ``left_out_error``, its standard error.
+    ``repr`` shows parameters only, as it does for every estimator of scikit-learn. From scikit-learn 1.9
+    on, notebooks show `fallback_` below them, among the fitted attributes.
 """,
     "inputs_rows": """
 input_shape_ : tuple of int

@@ -144,7 +144,7 @@ class SSLDECNet(NeuralNet):
                 f"Training diverged: the loss became {loss}. Scale X (StandardScaler), or lower pretrain_lr "
                 "and lr."
             )
-        return Epoch(loss, len(self.get_iterator(rows, training=True)))
+        return Epoch(loss, self.n_batches_)
 
     def make_rows(self, X: Any, P: Tensor | OneHot, index: Tensor | None) -> Any:
         """Return the dataset of an epoch.
@@ -463,6 +463,8 @@ class SSLDECNet(NeuralNet):
             self.notify("on_batch_end", batch=batch, training=training, **step)
             self.progress_bar_.work(TRAINING_COST * self.batch_cost(batch[0]))
             self.stop_if_interrupted()
+        if training:
+            self.n_batches_ = len(sizes)
         losses = self.strategy_.mean(losses)
         mean = losses.cpu() @ torch.tensor(sizes, dtype=torch.float32) / sum(sizes)
         self.history.record(prefix + "_loss", mean.item())
