@@ -85,7 +85,8 @@ OUTPUT = Path("docs/results/tables.jsonl")
 HEAD = """Measured by `make results-tables`; means over the tables, in %. The JSON lines file has a row a fit.
 *Supervised start* is the network that SSLDEC starts from (`max_iter=0`). [The
 experiments](../experiments/tables.md) name the tables that were tuned on. Seconds are those of one thread of
-a busy machine. A summary has the methods and the draws that are complete.
+a busy machine: CPU seconds in newer rows, the clock's in older ones. A summary has the methods and the draws
+that are complete.
 """
 
 
