@@ -925,6 +925,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {net__tile_size}
         {net__scaling}
         {net__spacing}
+        {net__reduction}
 
     Attributes
     ----------
@@ -970,6 +971,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "net__tile_size",
         "net__scaling",
         "net__spacing",
+        "net__reduction",
     )
 
     def __init__(

@@ -296,6 +296,9 @@ def test_which_structures_are_of_one_piece():
     unknown[0, 11, 11] = -1  # a map that is not whole tells nothing
     assert single_component_classes(list(unknown), [None] * 10, 4) == ()
     assert single_component_classes(list(unknown), list(unknown < 0), 4) == (1, 3)
+    # Two whole volumes tell as much; one does not.
+    assert single_component_classes([codes[:2], codes[2:4]], [None] * 2, 4) == (1, 3)
+    assert single_component_classes([codes[:2], None], [None] * 2, 4) == ()
     assert single_component_classes([*codes, None], [None] * 11, 4) == (1, 3)
     codes[0, 1:5, 3] = 0  # one map of ten has two pieces
     assert single_component_classes(list(codes), [None] * 10, 4) == (3,)

@@ -1,5 +1,6 @@
 """Voxel sizes: resampling to one and back, and what is planned from it."""
 
+import math
 import re
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter
-from sklearn_ssldec._estimators.planning import name_network, plan
+from sklearn_ssldec._estimators.planning import (
+    LARGE_VOLUME,
+    choose_reduction,
+    name_network,
+    plan,
+    reduced_spacing,
+)
+from sklearn_ssldec._samples.reduction import reduced_shape
 from sklearn_ssldec.augment import RandomAffine
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
@@ -201,19 +209,28 @@ def test_the_documented_plans_are_those_that_are_made():
     page = Path(__file__).parents[1] / "docs" / "how_to" / "segmentation.md"
     if not page.exists():
         pytest.skip("needs the documentation")
-    rows = re.findall(r"^\| (.*) \|$", page.read_text().split("| strides |")[2], re.M)[:5]
-    assert len(rows) == 5
+    rows = re.findall(r"^\| (.*) \|$", page.read_text().split("on a GPU: network")[1], re.M)[:6]
+    assert len(rows) == 6
     for row in rows:
-        _, *cells = row.split(" | ")
+        name, *cells = row.split(" | ")
         shape, spacing = (
             [float(n) for n in cell.split(" x ")] if "x" in cell else None for cell in cells[:2]
         )
-        for on_gpu, patch, strides in ((False, *cells[3:5]), (True, *cells[5:7])):
-            targets = "drawn" if len(shape) == 2 else "all"
-            chosen = name_network(plan([shape], on_gpu=on_gpu, spacing=spacing), targets, spacing, False)
+        is_image, is_thin = len(shape) == 2, "BrainWeb" in name
+        for on_gpu, (network, patch, blocks, strides) in ((False, cells[2:6]), (True, cells[6:10])):
+            factors = (1,) * len(shape)
+            if not is_image:
+                factors = choose_reduction(
+                    [shape], lambda _, is_thin=is_thin: 1.0 - is_thin, on_gpu=on_gpu, spacing=spacing
+                )
+            drawn = is_image or max(factors) > 1 or math.prod(shape) > LARGE_VOLUME
+            sides = reduced_spacing(spacing, factors)
+            seen = plan([reduced_shape(shape, factors)], on_gpu=on_gpu, spacing=sides)
+            chosen = name_network(seen, "drawn" if drawn else "all", sides, False)
             stem = [(chosen["stem"],) * len(shape)] if chosen.get("stem", 1) > 1 else []
-            assert chosen["network"] == cells[2]
+            assert chosen["network"] == network
             assert " x ".join(map(str, chosen["patch_size"])) == patch
+            assert "".join(map(str, factors)) == blocks
             assert ", ".join("".join(map(str, step)) for step in [*stem, *chosen["strides"]]) == strides
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec._estimators.guidance import Guidance, table_teachers
+from sklearn_ssldec._estimators.planning import reduced_spacing
 from sklearn_ssldec.augment import (
     BoxMix,
     Compose,
@@ -276,6 +277,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
         Where the network will be trained. On a GPU there is time for more filters.
     """
     drawn, n_dims = plan["targets"] == "drawn", len(plan["patch_size"])
+    sides = reduced_spacing(plan["spacing"], plan["reduction"])
     names = ["width", "n_levels", "strides", "kernels", "stem", "max_filters"]
     module: type[nn.Module] = LightUNet3D if n_dims == 3 else LightUNet2D
     if plan["network"] == "UNet3D":
@@ -287,7 +289,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
         module_kwargs=module_kwargs,
         alpha=10.0,
         head_spread=2.0,
-        augment=_two_views(plan["spacing"]) if drawn else _one_view(plan["spacing"]),
+        augment=_two_views(sides) if drawn else _one_view(sides),
         cycle={
             "tol": 1e-3,
             "n_iter_no_change": 3,
@@ -305,7 +307,12 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
             "ema_decay": 0.99,
             "precision": "float32",
             "tile_size": "auto",
-            **({"mix": BoxMix(), "dice_weight": 1.0, "min_confidence": 0.0} if drawn else {}),
+            # Boxes from other volumes help images, and harm volumes (docs/experiments/segmentation.md).
+            **(
+                {"mix": BoxMix() if n_dims == 2 else None, "dice_weight": 1.0, "min_confidence": 0.0}
+                if drawn
+                else {}
+            ),
         },
         pretrain_batches=0,
         device=device,

@@ -25,7 +25,7 @@ module : "auto", Module class or Module instance, default="auto"
     voxels on both sides of an axis. "auto" is :class:`~sklearn_ssldec.networks.LightUNet2D` in the
     shape of `plan_`; for volumes :class:`~sklearn_ssldec.networks.UNet3D`, on a CPU with a quarter
     of the filters, or :class:`~sklearn_ssldec.networks.LightUNet3D` in the shape of `plan_` if
-    ``cycle__targets="drawn"`` or if voxels are at least twice as long as wide (``net__spacing``).
+    targets are drawn or if voxels are at least twice as long as wide (``net__spacing``).
     The paper's is :class:`~sklearn_ssldec.networks.DenseNet3D`. A class is called with
     ``module__*``, and with ``input_shape`` and ``n_classes`` if it takes them. An instance is
     copied, and training starts from its weights.
@@ -272,8 +272,9 @@ warm_start : bool, default=False
   all voxels before each iteration. "drawn": those of the unlabeled patches of a batch when it is
   drawn, by the averaged network, so an iteration takes the same time and memory for any number of
   volumes, which may stay on disk; the patches are mixed with labeled ones, and the loss has a Dice
-  term. Default: "auto", which is "drawn" for images (two dimensions), and "all" for volumes and with
-  ``net__data_parallel`` or ``cycle__target_views``.
+  term. Default: "auto", which is "drawn" for images (two dimensions), for volumes whose resolution is
+  reduced (``net__reduction``) and with `module` "auto" for volumes of more than a million voxels, and
+  "all" otherwise and with ``net__data_parallel`` or ``cycle__target_views``.
 """,
     "cycle__targets_rows": """
 - ``cycle__targets`` ("auto", "drawn" or "all"): when targets are computed. "all", the paper's: those of
@@ -321,7 +322,7 @@ warm_start : bool, default=False
 """,
     "cycle__mix": """
 - ``cycle__mix`` (BoxMix or None): how labeled and unlabeled patches are mixed where targets are
-  drawn. Default: :class:`~sklearn_ssldec.augment.BoxMix`.
+  drawn. Default: :class:`~sklearn_ssldec.augment.BoxMix` for images, None for volumes.
 """,
     "cycle__dice_weight": """
 - ``cycle__dice_weight`` (float): weight of the Dice loss between P and Q beside eq. 3, where
@@ -335,7 +336,7 @@ warm_start : bool, default=False
 - ``cycle__largest_component`` ("auto" or bool): whether drawn targets keep of each class only its
   largest connected component in a patch; the target of its other voxels is label 0. True: of all
   classes but 0, False: of none. Default: "auto", of those that are in one piece in 95 % of the
-  label maps that have them, of which there must be at least 10; `plan_` says which.
+  label maps that have them, of which there must be 10 images or 2 volumes; `plan_` says which.
 """,
     "cycle__scribbles": """
 - ``cycle__scribbles`` ("auto" or bool): whether labels are scribbles, where targets are drawn. Those of
@@ -409,6 +410,13 @@ warm_start : bool, default=False
   :func:`~sklearn_ssldec.scans.resample_volume` makes volumes alike. Patch and levels follow from it,
   and augmentation turns bodies and not grids. None: all sides are equal. Default: None.
 """,
+    "net__reduction": """
+- ``net__reduction`` ("auto", int or sequence of int): sides of the blocks of voxels that are one voxel
+  for the network, where targets are drawn. Patches are in these blocks; what is predicted for them is
+  brought back to the voxels by linear interpolation. Default: "auto", for volumes as large as needed
+  for a patch to hold a quarter of the median one, while the label maps without unlabeled voxels keep a
+  Dice score of 0.95; 1, which reduces nothing, for images, and where `patch_size` or `module` is set.
+""",
     # Attributes
     "classes_": """
 classes_ : ndarray of shape (n_classes,)
@@ -481,9 +489,9 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """,
     "plan_": """
 plan_ : dict
-    What was chosen for these volumes: when targets are computed, patch and batch size, of which
-    labels drawn targets keep the largest component, and where `module` is "auto" the network, with
-    its levels, strides and width.
+    What was chosen for these volumes: when targets are computed, by what their resolution is reduced,
+    patch and batch size, of which labels drawn targets keep the largest component, and where `module`
+    is "auto" the network, with its levels, strides and width.
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int

@@ -398,12 +398,13 @@ def make_drawn(
         predict_all = partial(net.soft_assignment, samples)
     else:
         seed = net.generator.initial_seed()
-        source = LabeledVolumes(
+        source = LabeledVolumes.reduced(
             samples,
             labels.maps,
             labels.ignored,
-            seed,
-            task.candidates,
+            net.reduction,
+            seed=seed,
+            candidates=task.candidates,
             scribbles=net.scribbles,
             spacing=task.samples.spacing,
         )

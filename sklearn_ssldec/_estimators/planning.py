@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+# Targets of volumes with more voxels than this are drawn, also if they cannot be reduced.
+LARGE_VOLUME = 2**20
+# A patch holds at least this share of the median volume, at a lower resolution if need be, as long as each
+# class of the label maps keeps this Dice score.
+LEAST_SHARE, LEAST_KEPT = 0.25, 0.95
 
 # The coarsest level has at most this many voxels along each axis, and at least half as many if the patch has.
 COARSEST = 8
@@ -104,6 +110,85 @@ def plan(
         "width": budget.width,
         "max_filters": budget.max_filters,
     }
+
+
+def choose_reduction(
+    shapes: Sequence[Sequence[int]],
+    kept: Callable[[tuple[int, ...]], float],
+    *,
+    on_gpu: bool = False,
+    spacing: Sequence[float] | None = None,
+    is_set: bool = False,
+) -> tuple[int, ...]:
+    """Choose the sides of the blocks of voxels that are one voxel for the network.
+
+    The shortest voxels grow, until a patch within the budget holds a quarter of the median volume (nnU-Net's
+    rule for its low resolution), or the label maps would lose a structure. Axes along which a patch holds
+    the whole volume are left as they are.
+
+    Parameters
+    ----------
+    shapes : sequence of sequences of int
+        Spatial shapes of the training volumes.
+    kept : callable
+        Tells of the sides of the blocks how well label maps outlast them, as a Dice score.
+    on_gpu : bool, default=False
+        Whether training runs on a GPU, whose budget is larger.
+    spacing : sequence of float, default=None
+        Sides of a voxel; None if they are not known.
+    is_set : bool, default=False
+        Whether the user has set the patch size: nothing is reduced then.
+
+    Examples
+    --------
+    >>> choose_reduction([(194, 143, 88)], lambda factors: 1.0)
+    (3, 3, 3)
+    >>> choose_reduction([(10, 256, 216)], lambda factors: 1.0, spacing=(10, 1.5, 1.5))
+    (1, 3, 3)
+    """
+    median = [int(n) for n in np.median(np.asarray(shapes), axis=0)]
+    sides = [1.0] * len(median) if spacing is None else [float(s) for s in spacing]
+    budget = BUDGETS["cuda" if on_gpu else "cpu", len(median)]
+    factors = (1,) * len(median)
+    while not is_set:
+        now = [-(-n // k) for n, k in zip(median, factors, strict=True)]
+        size = _box(tuple(now), tuple(s * k for s, k in zip(sides, factors, strict=True)), budget.n_voxels)
+        if math.prod(size) >= LEAST_SHARE * math.prod(now):
+            break
+        open_axes = [axis for axis, n in enumerate(size) if n < now[axis]]
+        finest = min(sides[axis] * factors[axis] for axis in open_axes)
+        # Voxels become more alike: those less than half as long again as the shortest grow together.
+        grows = {axis for axis in open_axes if sides[axis] * factors[axis] < 1.5 * finest}
+        larger = tuple(k + (axis in grows) for axis, k in enumerate(factors))
+        if kept(larger) < LEAST_KEPT:
+            break
+        factors = larger
+    return factors
+
+
+def reduced_spacing(spacing: Sequence[float] | None, factors: Sequence[int]) -> tuple[float, ...] | None:
+    """Return the sides of blocks of voxels.
+
+    Parameters
+    ----------
+    spacing : sequence of float, or None
+        Sides of a voxel; None if they are not known, and taken as equal.
+    factors : sequence of int
+        Voxels of a block along each axis.
+
+    Examples
+    --------
+    >>> reduced_spacing((5, 1, 1), (1, 3, 3))
+    (5, 3, 3)
+    >>> reduced_spacing(None, (1, 2, 2))
+    (1.0, 2.0, 2.0)
+    >>> reduced_spacing(None, (2, 2, 2)) is None
+    True
+    """
+    if spacing is None and len(set(factors)) == 1:
+        return None
+    sides = [1.0] * len(factors) if spacing is None else spacing
+    return tuple(side * k for side, k in zip(sides, factors, strict=True))
 
 
 def name_network(

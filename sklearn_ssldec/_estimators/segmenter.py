@@ -82,6 +82,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {net__tile_size}
         {net__scaling}
         {net__spacing}
+        {net__reduction}
 
     Attributes
     ----------
@@ -143,6 +144,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "net__tile_size",
         "net__scaling",
         "net__spacing",
+        "net__reduction",
     )
 
     def __init__(

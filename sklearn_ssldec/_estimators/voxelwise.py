@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,10 +21,18 @@ from sklearn_ssldec._estimators.outcomes import (
     predicted_classes,
     warn_of_outcomes,
 )
-from sklearn_ssldec._estimators.planning import kernel_sizes, name_network, plan
-from sklearn_ssldec._samples.components import single_component_classes
+from sklearn_ssldec._estimators.planning import (
+    LARGE_VOLUME,
+    choose_reduction,
+    kernel_sizes,
+    name_network,
+    plan,
+    reduced_spacing,
+)
+from sklearn_ssldec._samples.components import is_complete, single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
+from sklearn_ssldec._samples.reduction import labels_kept, reduced_shape
 from sklearn_ssldec._samples.scribbles import are_scribbles
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
@@ -44,6 +53,9 @@ from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.algorithm import Outcome
 from sklearn_ssldec.metrics import dice_score
+
+# As many label maps are asked by how much volumes may be reduced.
+MAPS_TO_REDUCE = 3
 
 
 class BaseSegmenter(BaseSSLDEC):
@@ -111,7 +123,7 @@ class BaseSegmenter(BaseSSLDEC):
                 f"y has no unlabeled voxel (none is {self.unlabeled_label}), so that the network is trained "
                 "on the labels alone. Add volumes without labels; their label map may be None."
             )
-        self.plan_ = self._make_plan(shapes)
+        self.plan_ = self._make_plan(shapes, labels)
         if self._is_drawn():
             self.plan_["scribbles"] = self._has_scribbles(labels)
         auto = choose_auto_voxels(self.plan_, resolve_device(self.device))
@@ -120,6 +132,8 @@ class BaseSegmenter(BaseSSLDEC):
             patch_params["single_component"] = of_one_piece = self._single_component(labels)
             self.plan_["largest_component"] = self.classes_[list(of_one_piece)].tolist()
             patch_params["scribbles"] = self.plan_["scribbles"]
+            factors = self.plan_["reduction"]
+            patch_params["reduction"] = factors if max(factors) > 1 else None
         samples = Scans(
             volumes,
             labels.ignored,
@@ -127,7 +141,7 @@ class BaseSegmenter(BaseSSLDEC):
             self.plan_["patch_size"],
             patch_params,
             drawn=self._is_drawn(),
-            spacing=self.plan_["spacing"],
+            spacing=reduced_spacing(self.plan_["spacing"], self.plan_["reduction"]),
         )
         y_call = [*labels.maps, labels.classes.tolist()]
         y_call += [labels.candidates] if len(labels.candidates) else []
@@ -246,18 +260,25 @@ class BaseSegmenter(BaseSSLDEC):
     def _scaling(self) -> str | None:
         return self._of_part("net").get("scaling", "volume")
 
-    def _targets(self) -> str:
-        """Return where targets are computed: "drawn" or "all"."""
+    def _targets(self, shapes: Sequence[Sequence[int]], factors: tuple[int, ...]) -> str:
+        """Return where targets are computed, "drawn" or "all", for blocks with these sides."""
         cycle, data_parallel = self._of_part("cycle"), self._of_part("net").get("data_parallel", False)
         n_views, targets = cycle.get("target_views", 0), cycle.get("targets", "auto")
         if targets == "auto":
-            targets = "drawn" if self.n_dims_ == 2 and not data_parallel and n_views == 0 else "all"
+            is_large = np.median([math.prod(shape) for shape in shapes]) > LARGE_VOLUME
+            suits = self.n_dims_ == 2 or max(factors) > 1 or (is_large and isinstance(self.module, str))
+            targets = "drawn" if suits and not data_parallel and n_views == 0 else "all"
         if targets == "drawn" and data_parallel:
             raise ValueError("net__data_parallel=True needs cycle__targets='all', got 'drawn'.")
         if targets == "drawn" and n_views > 0:
             raise ValueError(
                 f"cycle__target_views must be 0 where targets are drawn, got {n_views}: they come from one "
                 "view of a patch. cycle__targets='all' takes more."
+            )
+        if targets == "all" and self._reduction() not in ("auto", (1,) * self.n_dims_):
+            raise ValueError(
+                "net__reduction has a meaning for cycle__targets='drawn' only, got "
+                f"{self._of_part('net')['reduction']!r} with 'all'."
             )
         if targets == "all":
             for name in ("mix", "dice_weight", "min_confidence", "largest_component", "scribbles"):
@@ -267,6 +288,39 @@ class BaseSegmenter(BaseSSLDEC):
                         f"{cycle[name]!r} with 'all'."
                     )
         return targets
+
+    def _reduction(self) -> tuple[int, ...] | str:
+        """Return the sides of the blocks that are one voxel for the network, as the user has set them."""
+        given = self._of_part("net").get("reduction", "auto")
+        if isinstance(given, str):
+            return given
+        return as_patch_size(given, self.n_dims_, "net__reduction")
+
+    def _reduction_for(
+        self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
+    ) -> tuple[int, ...]:
+        """Return the sides of the blocks that are one voxel for the network."""
+        given = self._reduction()
+        if not isinstance(given, str):
+            return given
+        if self.n_dims_ == 2:
+            return (1, 1)
+        whole = [
+            codes
+            for codes, mask in zip(labels.maps, labels.ignored, strict=True)
+            if codes is not None and is_complete(codes, mask)
+        ][:MAPS_TO_REDUCE]
+
+        def kept(factors: tuple[int, ...]) -> float:
+            return min((labels_kept(codes, factors, len(self.classes_)) for codes in whole), default=0.0)
+
+        return choose_reduction(
+            shapes,
+            kept,
+            on_gpu=resolve_device(self.device).type == "cuda",
+            spacing=spacing,
+            is_set=not (isinstance(self.patch_size, str) and isinstance(self.module, str)),
+        )
 
     def _single_component(self, labels: MapLabels) -> tuple[int, ...]:
         """Return the codes of the classes of which targets keep the largest component."""
@@ -296,15 +350,20 @@ class BaseSegmenter(BaseSSLDEC):
             return False
         return wanted is True or are_scribbles(labels.maps, labels.ignored, len(labels.classes))
 
-    def _make_plan(self, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
+    def _make_plan(self, shapes: Sequence[Sequence[int]], labels: MapLabels) -> dict[str, Any]:
         """Choose where targets are computed, and what depends on the shapes of the volumes."""
-        drawn = (targets := self._targets()) == "drawn"
         size, batch_size, module = self.patch_size, self.batch_size, self._of_part("module")
         if isinstance(size, str):
             size = getattr(self.module, "training_patch_size", None)
         spacing = self._of_part("net").get("spacing")
         if spacing is not None:
             spacing = as_spacing(spacing, self.n_dims_, "net__spacing")
+        given = spacing
+        factors = self._reduction_for(shapes, labels, spacing)
+        drawn = (targets := self._targets(shapes, factors)) == "drawn"
+        factors = factors if drawn else (1,) * self.n_dims_
+        shapes = [reduced_shape(shape, factors) for shape in shapes]
+        spacing = reduced_spacing(spacing, factors)
         chosen = plan(
             shapes,
             on_gpu=resolve_device(self.device).type == "cuda",
@@ -325,7 +384,7 @@ class BaseSegmenter(BaseSSLDEC):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
         set_by_user = {name: module[name] for name in module if name in chosen}
-        return {"targets": targets, "spacing": spacing, **chosen, **set_by_user}
+        return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
 
     def _is_drawn(self) -> bool:
         # Segmenters that were saved before there was a plan have none.

@@ -10,9 +10,10 @@ from scipy import ndimage
 from torch import Tensor
 
 # A structure is one piece if its largest component has this share of its voxels, in this share of the label
-# maps that have it, of which there must be so many; more than MOST_MAPS are not looked at.
+# maps that have it, of which there must be so many: slices, which cut bodies, tell less than whole volumes.
+# More than MOST_MAPS are not looked at.
 MOST = 0.95
-LEAST_MAPS = 10
+LEAST_MAPS = {2: 10, 3: 2}
 MOST_MAPS = 200
 
 
@@ -46,6 +47,7 @@ def single_component_classes(
         Number of classes.
     """
     shares: dict[int, list[float]] = {}
+    least = max((LEAST_MAPS[codes.ndim] for codes in maps if codes is not None), default=0)
     for codes, mask in zip(maps, ignored, strict=True):
         if codes is None or not is_complete(codes, mask):
             continue
@@ -57,7 +59,7 @@ def single_component_classes(
     return tuple(
         code
         for code, of_class in sorted(shares.items())
-        if len(of_class) >= LEAST_MAPS and np.mean(np.array(of_class) >= MOST) >= MOST
+        if len(of_class) >= least and np.mean(np.array(of_class) >= MOST) >= MOST
     )
 
 

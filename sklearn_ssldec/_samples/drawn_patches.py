@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._samples.components import is_complete
 from sklearn_ssldec._samples.placing import move
+from sklearn_ssldec._samples.reduction import ReducedVolumes, reduced_labels, reduced_mask
 from sklearn_ssldec._samples.scribbles import completed
 from sklearn_ssldec._samples.views import steps
 from sklearn_ssldec._samples.voxels import Corner, Volumes
@@ -29,7 +30,7 @@ class LabeledVolumes:
 
     Parameters
     ----------
-    volumes : Volumes
+    volumes : Volumes or ReducedVolumes
         All volumes.
     maps : sequence of (ndarray of int, of the volume's spatial shape, or None)
         Code of each voxel's class, -1 where it is not known; None for a volume without labels.
@@ -55,7 +56,7 @@ class LabeledVolumes:
 
     def __init__(
         self,
-        volumes: Volumes,
+        volumes: Volumes | ReducedVolumes,
         maps: Sequence[np.ndarray | None],
         ignored: Sequence[np.ndarray | None],
         seed: int = 0,
@@ -93,6 +94,37 @@ class LabeledVolumes:
         for i, of_class in self._centers.items():
             for code in of_class:
                 self._of_class.setdefault(code, []).append(i)
+
+    @classmethod
+    def reduced(
+        cls,
+        volumes: Volumes,
+        maps: Sequence[np.ndarray | None],
+        ignored: Sequence[np.ndarray | None],
+        factors: Corner | None,
+        **kwargs: Any,
+    ) -> LabeledVolumes:
+        """Return volumes and label maps at a lower resolution.
+
+        Parameters
+        ----------
+        volumes : Volumes
+            All volumes.
+        maps, ignored : sequence of (ndarray or None)
+            As `LabeledVolumes` takes them.
+        factors : tuple of int, or None
+            Sides of the blocks of voxels that become one; None for what `LabeledVolumes` returns.
+        **kwargs : Any
+            Other parameters of `LabeledVolumes`; ``spacing`` is that of the blocks.
+        """
+        if factors is None:
+            return cls(volumes, maps, ignored, **kwargs)
+        return cls(
+            ReducedVolumes(volumes, factors),
+            [None if codes is None else reduced_labels(codes, factors) for codes in maps],
+            [None if mask is None else reduced_mask(mask, factors) for mask in ignored],
+            **kwargs,
+        )
 
     def draw_labeled(self, size: Corner, is_balanced: bool, generator: torch.Generator) -> tuple[int, Corner]:
         """Draw a volume with labels, and the first voxel of a patch in it.
@@ -197,7 +229,7 @@ def _one_of(values: Sequence[int], generator: torch.Generator) -> int:
 
 
 def count_balanced(balance: float, n_labeled: int) -> int:
-    """Return how many of the labeled patches of a batch are balanced over the classes.
+    """Return how many of the labeled patches of a batch are balanced over the classes, if any at least one.
 
     Parameters
     ----------
@@ -206,7 +238,7 @@ def count_balanced(balance: float, n_labeled: int) -> int:
     n_labeled : int
         Labeled patches in the batch.
     """
-    return round(balance * n_labeled)
+    return max(1, round(balance * n_labeled)) if balance > 0 and n_labeled > 0 else 0
 
 
 class DrawnPatches(Dataset):

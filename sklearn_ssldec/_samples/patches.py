@@ -146,7 +146,7 @@ def tiling(module: Any) -> tuple[int, int]:
     return int(context), int(stride)
 
 
-def as_patch_size(patch_size: Any, n_dims: int) -> Corner:
+def as_patch_size(patch_size: Any, n_dims: int, name: str = "patch_size") -> Corner:
     """Return the sides of a patch.
 
     Parameters
@@ -155,6 +155,8 @@ def as_patch_size(patch_size: Any, n_dims: int) -> Corner:
         One side for all axes, or one for each.
     n_dims : int
         Number of spatial axes.
+    name : str, default="patch_size"
+        Name of the parameter, for the error.
 
     Raises
     ------
@@ -164,6 +166,6 @@ def as_patch_size(patch_size: Any, n_dims: int) -> Corner:
     sizes = (patch_size,) * n_dims if isinstance(patch_size, int | np.integer) else tuple(patch_size)
     if len(sizes) != n_dims or not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
         raise ValueError(
-            f"patch_size must be a positive integer or one for each of the {n_dims} axes, got {patch_size!r}."
+            f"{name} must be a positive integer or one for each of the {n_dims} axes, got {patch_size!r}."
         )
     return tuple(int(n) for n in sizes)

@@ -19,8 +19,9 @@ from sklearn_ssldec._samples.drawn_patches import (
     outer_size,
     two_views,
 )
+from sklearn_ssldec._samples.reduction import ReducedVolumes, restored
 from sklearn_ssldec._samples.scribbles import pieces_without_label
-from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
@@ -63,11 +64,15 @@ class DrawnNet(Drawing, VoxelNet):
     scribbles : bool
         Whether labels are scribbles: they are completed for labeled patches, and stand among the targets of
         unlabeled ones, in which pieces of a structure without a scribble are class 0.
+    reduction : tuple of int, or None
+        Sides of the blocks of voxels that are one voxel for the network; None if it sees the voxels.
     iterator_train : type, default=DrawnBatches
         What cuts batches.
     **kwargs
         Those of `VoxelNet`.
     """
+
+    reduction: Corner | None = None  # what nets that were saved before there was one have
 
     def __init__(
         self,
@@ -78,12 +83,14 @@ class DrawnNet(Drawing, VoxelNet):
         min_confidence: float = 0.0,
         single_component: tuple[int, ...] = (),
         scribbles: bool = False,
+        reduction: Corner | None = None,
         iterator_train: type = DrawnBatches,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
         self.single_component, self.scribbles = single_component, scribbles
+        self.reduction = reduction
         self.labeled_weight_ = 1.0
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
@@ -159,6 +166,26 @@ class DrawnNet(Drawing, VoxelNet):
             self.stop_if_interrupted()
         self._set_training(True)
         return (right / total)[total > 0].mean().item(), torch.cat(predicted)
+
+    def predict_volume(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
+        r"""Predict one volume at the resolution of training, tile by tile, and restore that of the voxels.
+
+        Parameters
+        ----------
+        X : Volumes or ReducedVolumes
+            The volumes.
+        volume : int
+            Number of the volume.
+
+        Returns
+        -------
+        Tensor of shape (n_classes, \*spatial), float32
+            Q, on the net's device.
+        """
+        if self.reduction is None or isinstance(X, ReducedVolumes):
+            return super().predict_volume(X, volume)
+        q = super().predict_volume(ReducedVolumes(X, self.reduction), volume)
+        return restored(q, self.reduction, X.shape(volume))
 
     def predict_codes(self, X: Volumes) -> Tensor:
         """Return the predicted class of all voxels, int16, one volume after the other.

@@ -13,6 +13,7 @@ from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._samples.patch_batches import PatchBatches, PatchRows, augment_patches
 from sklearn_ssldec._samples.patches import auto_tile_size, tiles
 from sklearn_ssldec._samples.placing import move
+from sklearn_ssldec._samples.reduction import ReducedVolumes
 from sklearn_ssldec._samples.views import draw_view, put_back
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
@@ -132,12 +133,12 @@ class VoxelNet(SSLDECNet):
         # Each process predicts all volumes. Rounding may differ, and all must continue with the same numbers.
         return self.strategy_.joined(Q)
 
-    def predict_volume(self, X: Volumes, volume: int) -> Tensor:
+    def predict_volume(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
         r"""Predict one volume, tile by tile.
 
         Parameters
         ----------
-        X : Volumes
+        X : Volumes or ReducedVolumes
             The volumes.
         volume : int
             Number of the volume.
@@ -178,7 +179,7 @@ class VoxelNet(SSLDECNet):
         q = self.predict_volume(Volumes([view.image]), 0)
         return q if view.coordinates is None else put_back(q, view.coordinates, shape)
 
-    def _tiles(self, X: Volumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
+    def _tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
         network = self.predicting().eval()
         shape = X.shape(volume)

@@ -1,0 +1,215 @@
+"""Volumes and label maps at a lower resolution, for networks that have to see more of them at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sklearn_ssldec._samples.voxels import Corner, Volumes
+
+# Reduced volumes are kept, for the next patch, as long as all together take no more memory than this.
+KEPT_BYTES = 2**26
+
+
+class ReducedVolumes:
+    """The means of blocks of voxels, in the place of the voxels.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        The voxels.
+    factors : tuple of int
+        Sides of a block.
+    """
+
+    def __init__(self, volumes: Volumes, factors: Corner) -> None:
+        self.volumes, self.factors = volumes, tuple(factors)
+        self.images, self.n_dims = volumes.images, volumes.n_dims
+        self._kept: dict[int, Tensor] = {}
+        self._n_bytes = 0
+
+    def shape(self, volume: int) -> tuple[int, ...]:
+        """Return the number of blocks along each axis; the last one may be cut off.
+
+        Parameters
+        ----------
+        volume : int
+            Which volume.
+        """
+        return reduced_shape(self.volumes.shape(volume), self.factors)
+
+    def patch(self, volume: int, corner: Corner, size: Corner) -> Tensor:
+        """Return a box of blocks; outside the volume its border is repeated.
+
+        Parameters
+        ----------
+        volume : int
+            Which volume.
+        corner, size : tuple of int
+            First block of the box, possibly outside the volume, and its sides.
+
+        Returns
+        -------
+        Tensor of shape (n_channels, *size), float32
+            The box.
+        """
+        shape = self.shape(volume)
+        if volume not in self._kept:
+            n_bytes = 2 * len(self.images[volume]) * int(np.prod(shape))
+            if self._n_bytes + n_bytes <= KEPT_BYTES:
+                self._n_bytes += n_bytes
+                self._kept[volume] = self._blocks(volume, (0,) * self.n_dims, shape).half()
+        start = [min(max(first, 0), side - 1) for first, side in zip(corner, shape, strict=True)]
+        stop = [max(min(first + n, side), 1) for first, n, side in zip(corner, size, shape, strict=True)]
+        if volume in self._kept:
+            box = self._kept[volume]
+            for axis, (i, j) in enumerate(zip(start, stop, strict=True), start=1):
+                box = box.narrow(axis, i, j - i)
+            box = box.float()
+        else:
+            box = self._blocks(volume, tuple(start), tuple(j - i for i, j in zip(start, stop, strict=True)))
+        padding: list[int] = []
+        for first, n, i, j in zip(corner, size, start, stop, strict=True):
+            padding = [max(0, i - first), max(0, first + n - j), *padding]
+        return functional.pad(box, padding, mode="replicate") if any(padding) else box
+
+    def _blocks(self, volume: int, corner: Corner, size: Corner) -> Tensor:
+        """Return blocks that lie in the volume; a block that is cut off goes on as the border."""
+        first = tuple(i * k for i, k in zip(corner, self.factors, strict=True))
+        whole = tuple(n * k for n, k in zip(size, self.factors, strict=True))
+        return block_means(self.volumes.patch(volume, first, whole), self.factors)
+
+
+def reduced_shape(shape: Sequence[int], factors: Corner) -> tuple[int, ...]:
+    """Return the number of blocks along each axis.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Spatial shape of a volume.
+    factors : tuple of int
+        Sides of a block.
+    """
+    return tuple(-(-n // k) for n, k in zip(shape, factors, strict=True))
+
+
+def block_means(x: Tensor, factors: Corner) -> Tensor:
+    """Return the mean of each block.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_channels, *spatial)
+        Values, of which blocks leave none over.
+    factors : tuple of int
+        Sides of a block.
+    """
+    pool = functional.avg_pool3d if len(factors) == 3 else functional.avg_pool2d
+    return pool(x[None], factors)[0]
+
+
+def restored(x: Tensor, factors: Corner, shape: Sequence[int]) -> Tensor:
+    """Return the values of voxels, between those of the blocks.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_channels, *blocks)
+        Values of the blocks.
+    factors : tuple of int
+        Sides of a block.
+    shape : sequence of int
+        Spatial shape of the volume.
+
+    Returns
+    -------
+    Tensor of shape (n_channels, *shape)
+        Linear between the middles of neighboring blocks.
+    """
+    mode = "trilinear" if len(factors) == 3 else "bilinear"
+    x = functional.interpolate(x[None], scale_factor=[float(k) for k in factors], mode=mode)[0]
+    return x[(slice(None), *(slice(n) for n in shape))]
+
+
+def reduced_labels(codes: np.ndarray, factors: Corner) -> np.ndarray:
+    """Return the most frequent known code of each block, -1 where none is known.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Code of each voxel's class, -1 where it is not known.
+    factors : tuple of int
+        Sides of a block.
+
+    Returns
+    -------
+    ndarray of int64
+        Of codes that are equally frequent the smallest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reduced_labels(np.array([[0, 1, -1, -1], [1, 1, -1, 2]]), (2, 2))
+    array([[ 1,  2]])
+    """
+    found = np.full(reduced_shape(codes.shape, factors), -1, dtype=np.int64)
+    most = np.zeros(found.shape, dtype=np.float32)
+    for code in np.unique(codes[codes >= 0]).tolist():
+        share = _share(codes == code, factors, fill=False)
+        found[share > most] = code
+        most = np.maximum(most, share)
+    return found
+
+
+def reduced_mask(mask: np.ndarray, factors: Corner) -> np.ndarray:
+    """Return the blocks of which all voxels are marked.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Which voxels are marked.
+    factors : tuple of int
+        Sides of a block.
+    """
+    return _share(mask, factors, fill=True) == 1
+
+
+def labels_kept(codes: np.ndarray, factors: Corner, n_classes: int) -> float:
+    """Return how well label maps outlast a reduction: the least Dice score of a class other than 0.
+
+    The score is that of the class's voxels and what is restored of the share that it has in each block.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Code of each voxel's class, all known.
+    factors : tuple of int
+        Sides of a block.
+    n_classes : int
+        Number of classes.
+    """
+    least = 1.0
+    for code in range(1, n_classes):
+        of_class = codes == code
+        if not of_class.any():
+            continue
+        # Around its voxels only, from the first voxel of a block on.
+        box = []
+        for axis, k in enumerate(factors):
+            others = tuple(i for i in range(codes.ndim) if i != axis)
+            where = np.flatnonzero(of_class.any(axis=others))
+            box.append(slice(max(0, where[0] // k - 1) * k, (where[-1] // k + 2) * k))
+        of_class = of_class[tuple(box)]
+        share = torch.from_numpy(_share(of_class, factors, fill=False))
+        again = (restored(share[None], factors, of_class.shape)[0] >= 0.5).numpy()
+        least = min(least, 2 * float((again & of_class).sum()) / float(again.sum() + of_class.sum()))
+    return least
+
+
+def _share(mask: np.ndarray, factors: Corner, *, fill: bool) -> np.ndarray:
+    """Return the share of each block's voxels that are marked; those beyond the border are `fill`."""
+    missing = [(0, -n % k) for n, k in zip(mask.shape, factors, strict=True)]
+    whole = np.pad(mask, missing, constant_values=fill)
+    return block_means(torch.from_numpy(whole)[None].float(), factors)[0].numpy()
