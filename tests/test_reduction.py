@@ -61,7 +61,7 @@ def test_patches_of_kept_and_unkept_volumes_are_the_same(monkeypatch: pytest.Mon
     monkeypatch.setattr("sklearn_ssldec._samples.reduction.KEPT_BYTES", 0)
     unkept = [ReducedVolumes(Volumes([image]), (2, 2, 2)).patch(0, *box) for box in boxes]
     for a, b in zip(kept, unkept, strict=True):
-        torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)  # kept in float16
+        torch.testing.assert_close(a, b)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))

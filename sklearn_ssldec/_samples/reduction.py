@@ -59,17 +59,16 @@ class ReducedVolumes:
         """
         shape = self.shape(volume)
         if volume not in self._kept:
-            n_bytes = 2 * len(self.images[volume]) * int(np.prod(shape))
+            n_bytes = 4 * len(self.images[volume]) * int(np.prod(shape))
             if self._n_bytes + n_bytes <= KEPT_BYTES:
                 self._n_bytes += n_bytes
-                self._kept[volume] = self._blocks(volume, (0,) * self.n_dims, shape).half()
+                self._kept[volume] = self._blocks(volume, (0,) * self.n_dims, shape)
         start = [min(max(first, 0), side - 1) for first, side in zip(corner, shape, strict=True)]
         stop = [max(min(first + n, side), 1) for first, n, side in zip(corner, size, shape, strict=True)]
         if volume in self._kept:
             box = self._kept[volume]
             for axis, (i, j) in enumerate(zip(start, stop, strict=True), start=1):
                 box = box.narrow(axis, i, j - i)
-            box = box.float()
         else:
             box = self._blocks(volume, tuple(start), tuple(j - i for i, j in zip(start, stop, strict=True)))
         padding: list[int] = []
