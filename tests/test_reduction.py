@@ -11,6 +11,7 @@ from sklearn_ssldec._estimators.planning import choose_reduction
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes, count_balanced
 from sklearn_ssldec._samples.reduction import (
     ReducedVolumes,
+    labeled_parts,
     labels_kept,
     reduced_labels,
     reduced_mask,
@@ -85,10 +86,33 @@ def test_thin_structures_do_not_outlast_a_reduction() -> None:
     thick[6:18, 6:18] = 1
     thin = np.zeros((24, 24), dtype=int)
     thin[:, 11] = 1
-    assert labels_kept(thick, (2, 2), 2) > 0.95
-    assert labels_kept(thin, (2, 2), 2) < 0.7
-    assert labels_kept(thin, (3, 1), 2) == 1
-    assert labels_kept(np.zeros((4, 4), dtype=int), (2, 2), 2) == 1
+    axes = (0, 1)
+    assert labels_kept([(thick, axes)], (2, 2), 2) > 0.95
+    assert labels_kept([(thin, axes)], (2, 2), 2) < 0.7
+    assert labels_kept([(thin, axes)], (3, 1), 2) == 1
+    assert labels_kept([(np.zeros((4, 4), dtype=int), axes)], (2, 2), 2) == 1
+    assert labels_kept([], (2, 2), 2) == 0  # nothing tells
+
+
+def test_labeled_slices_tell_what_they_outlast() -> None:
+    codes = np.full((6, 24, 24), -1)
+    assert labeled_parts(codes, None) == []
+    codes[2] = 0
+    codes[2, 6:18, 6:18] = 1
+    ((found, axes),) = labeled_parts(codes, None)
+    assert axes == (1, 2)
+    assert (found == codes[2]).all()
+    assert labels_kept([(found, axes)], (5, 2, 2), 2) > 0.95  # across slices nothing is known
+    ((found, axes),) = labeled_parts(codes, codes < 0)  # ignored voxels need no label
+    assert axes == (0, 1, 2)
+
+
+def test_volumes_with_labeled_slices_are_reduced() -> None:
+    images, maps = balls(2, LARGE)
+    sparse = np.full(LARGE, -1)
+    sparse[::5] = maps[0][::5]
+    seg = SSLDECSegmenter(**{**SHORT, "pretrain_epochs": 1, "max_iter": 0}).fit(images, [sparse, None])
+    assert seg.plan_["reduction"] == (2, 2, 2)
 
 
 def test_reduction_stops_where_labels_are_lost_or_a_patch_holds_a_quarter() -> None:

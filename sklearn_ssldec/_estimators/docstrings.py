@@ -414,8 +414,9 @@ warm_start : bool, default=False
 - ``net__reduction`` ("auto", int or sequence of int): sides of the blocks of voxels that are one voxel
   for the network, where targets are drawn. Patches are in these blocks; what is predicted for them is
   brought back to the voxels by linear interpolation. Default: "auto", for volumes as large as needed
-  for a patch to hold a quarter of the median one, while the label maps without unlabeled voxels keep a
-  Dice score of 0.95; 1, which reduces nothing, for images, and where `patch_size` or `module` is set.
+  for a patch to hold a quarter of the median one, while the label maps, or slices of them that are
+  labeled everywhere, keep a Dice score of 0.95; 1, which reduces nothing, for images, and where
+  `patch_size` or `module` is set.
 """,
     # Attributes
     "classes_": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
@@ -29,10 +30,10 @@ from sklearn_ssldec._estimators.planning import (
     plan,
     reduced_spacing,
 )
-from sklearn_ssldec._samples.components import is_complete, single_component_classes
+from sklearn_ssldec._samples.components import single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
-from sklearn_ssldec._samples.reduction import labels_kept, reduced_shape
+from sklearn_ssldec._samples.reduction import labeled_parts, labels_kept, reduced_shape
 from sklearn_ssldec._samples.scribbles import are_scribbles
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
@@ -305,18 +306,17 @@ class BaseSegmenter(BaseSSLDEC):
             return given
         if self.n_dims_ == 2:
             return (1, 1)
-        whole = [
-            codes
+        found = (
+            labeled_parts(codes, mask)
             for codes, mask in zip(labels.maps, labels.ignored, strict=True)
-            if codes is not None and is_complete(codes, mask)
-        ][:MAPS_TO_REDUCE]
-
-        def kept(factors: tuple[int, ...]) -> float:
-            return min((labels_kept(codes, factors, len(self.classes_)) for codes in whole), default=0.0)
+            if codes is not None
+        )
+        some = itertools.islice((parts for parts in found if parts), MAPS_TO_REDUCE)
+        parts = list(itertools.chain.from_iterable(some))
 
         return choose_reduction(
             shapes,
-            kept,
+            lambda factors: labels_kept(parts, factors, len(self.classes_)),
             on_gpu=resolve_device(self.device).type == "cuda",
             spacing=spacing,
             is_set=not (isinstance(self.patch_size, str) and isinstance(self.module, str)),

@@ -13,6 +13,8 @@ from sklearn_ssldec._samples.voxels import Corner, Volumes
 
 # Reduced volumes are kept, for the next patch, as long as all together take no more memory than this.
 KEPT_BYTES = 2**26
+# As many labeled slices of a label map tell how well it outlasts a reduction.
+MOST_SLICES = 10
 
 
 class ReducedVolumes:
@@ -175,36 +177,79 @@ def reduced_mask(mask: np.ndarray, factors: Corner) -> np.ndarray:
     return _share(mask, factors, fill=True) == 1
 
 
-def labels_kept(codes: np.ndarray, factors: Corner, n_classes: int) -> float:
-    """Return how well label maps outlast a reduction: the least Dice score of a class other than 0.
-
-    The score is that of the class's voxels and what is restored of the share that it has in each block.
+def labeled_parts(codes: np.ndarray, ignored: np.ndarray | None) -> list[tuple[np.ndarray, tuple[int, ...]]]:
+    """Return what of a label map is labeled everywhere, with its axes: the whole, or else some slices.
 
     Parameters
     ----------
     codes : ndarray of int
-        Code of each voxel's class, all known.
+        Code of each voxel's class, -1 where it is not known.
+    ignored : ndarray of bool, or None
+        Voxels that take part in nothing.
+
+    Returns
+    -------
+    list of (ndarray, tuple of int)
+        The map and all axes; or at most `MOST_SLICES` slices across one axis and the other axes; empty if
+        there are none.
+    """
+    axes = tuple(range(codes.ndim))
+    unknown = codes < 0 if ignored is None else (codes < 0) & ~ignored
+    if not unknown.any():
+        return [(codes, axes)]
+    for axis in axes if codes.ndim > 2 else ():
+        others = tuple(i for i in axes if i != axis)
+        slices = np.flatnonzero(~unknown.any(axis=others) & (codes > 0).any(axis=others))
+        if len(slices) > 0:
+            chosen = slices[np.linspace(0, len(slices) - 1, min(MOST_SLICES, len(slices))).astype(int)]
+            return [(codes.take(i, axis=axis), others) for i in chosen]
+    return []
+
+
+def labels_kept(
+    parts: Sequence[tuple[np.ndarray, tuple[int, ...]]], factors: Corner, n_classes: int
+) -> float:
+    """Return how well label maps outlast a reduction: the least Dice score of a class other than 0.
+
+    The score is that of the class's voxels and what is restored of the share that it has in each block, of
+    all parts together.
+
+    Parameters
+    ----------
+    parts : sequence of (ndarray of int, tuple of int)
+        Codes of the voxels' classes, and along which axes of the volume they lie (`labeled_parts`).
     factors : tuple of int
         Sides of a block.
     n_classes : int
         Number of classes.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 if there is no part.
     """
-    least = 1.0
-    for code in range(1, n_classes):
-        of_class = codes == code
-        if not of_class.any():
-            continue
-        # Around its voxels only, from the first voxel of a block on.
-        box = []
-        for axis, k in enumerate(factors):
-            others = tuple(i for i in range(codes.ndim) if i != axis)
-            where = np.flatnonzero(of_class.any(axis=others))
-            box.append(slice(max(0, where[0] // k - 1) * k, (where[-1] // k + 2) * k))
-        of_class = of_class[tuple(box)]
-        share = torch.from_numpy(_share(of_class, factors, fill=False))
-        again = (restored(share[None], factors, of_class.shape)[0] >= 0.5).numpy()
-        least = min(least, 2 * float((again & of_class).sum()) / float(again.sum() + of_class.sum()))
-    return least
+    both, all_in_all = np.zeros(n_classes), np.zeros(n_classes)
+    for codes, axes in parts:
+        own_factors = tuple(factors[axis] for axis in axes)
+        for code in np.unique(codes[(codes > 0) & (codes < n_classes)]).tolist():
+            of_class, again = _outlasting(codes == code, own_factors)
+            both[code] += (again & of_class).sum()
+            all_in_all[code] += again.sum() + of_class.sum()
+    scores = 2 * both[all_in_all > 0] / all_in_all[all_in_all > 0]
+    return float(scores.min()) if len(scores) > 0 else float(len(parts) > 0)
+
+
+def _outlasting(of_class: np.ndarray, factors: Corner) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels of a class, and those that are restored of it, around them only."""
+    box = []
+    for axis, k in enumerate(factors):
+        others = tuple(i for i in range(of_class.ndim) if i != axis)
+        where = np.flatnonzero(of_class.any(axis=others))
+        # From the first voxel of a block on.
+        box.append(slice(max(0, where[0] // k - 1) * k, (where[-1] // k + 2) * k))
+    of_class = of_class[tuple(box)]
+    share = torch.from_numpy(_share(of_class, factors, fill=False))
+    return of_class, (restored(share[None], factors, of_class.shape)[0] >= 0.5).numpy()
 
 
 def _share(mask: np.ndarray, factors: Corner, *, fill: bool) -> np.ndarray:

@@ -52,7 +52,7 @@ def kept(name, factors):
         return 1.0
     with np.load(FOLDER / "brainweb_sim_2mm.npz") as data:
         labels = data["label_05"].astype(np.int16)
-    return labels_kept(labels, factors, labels.max() + 1)
+    return labels_kept([(labels, (0, 1, 2))], factors, labels.max() + 1)
 
 
 def told(numbers):
