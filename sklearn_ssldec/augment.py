@@ -153,6 +153,9 @@ class RandomAffine:
     spacing : sequence of float, default=None
         Side of a pixel or voxel along each axis, so that bodies turn and not grids of long voxels. None: all
         are equal.
+    axis : int, default=None
+        Volumes are turned around this spatial axis only, and sheared across it: for few slices, which would
+        turn out of the volume. None: around all.
 
     Attributes
     ----------
@@ -180,9 +183,10 @@ class RandomAffine:
         shift: float = 0.1,
         zoom: float = 0.0,
         spacing: Sequence[float] | None = None,
+        axis: int | None = None,
     ) -> None:
         self.degrees, self.scale, self.shear, self.shift = degrees, scale, shear, shift
-        self.zoom, self.spacing = zoom, spacing
+        self.zoom, self.spacing, self.axis = zoom, spacing, axis
 
     @property
     def reach(self) -> float:
@@ -229,19 +233,31 @@ class RandomAffine:
         a, b, c = (math.radians(self.degrees) * draw()).unbind(1)
         zero = torch.zeros_like(a)
         turn = torch.stack([zero, a, b, -a, zero, c, -b, -c, zero], dim=1).view(-1, 3, 3)
+        turn = self._across(turn)
         # Rodrigues' formula: torch's matrix exponential would wait for the device.
-        angle = (a.square() + b.square() + c.square()).sqrt()[:, None, None] / math.pi
+        angle = (turn.square().sum((1, 2), keepdim=True) / 2).sqrt() / math.pi
         rotation = torch.eye(3, device=batch.device, dtype=batch.dtype) + angle.sinc() * turn
         rotation = rotation + 0.5 * (angle / 2).sinc().square() * (turn @ turn)
         x, y, z = (self.scale * draw()).exp().unbind(1)
         xy, xz, yz = (self.shear * draw()).unbind(1)
         stretch = torch.stack([x, xy, xz, zero, y, yz, zero, zero, z], dim=1).view(-1, 3, 3)
-        return torch.cat([rotation @ stretch, 2 * self.shift * draw()[..., None]], dim=2)
+        return torch.cat([rotation @ self._across(stretch), 2 * self.shift * draw()[..., None]], dim=2)
+
+    def _across(self, matrices: Tensor) -> Tensor:
+        """Return the matrices without what leads out of the slices across `axis`."""
+        if self.axis is None:
+            return matrices
+        if self.axis not in (0, 1, 2):
+            raise ValueError(f"axis must be None, 0, 1 or 2, got {self.axis!r}.")
+        is_along = torch.zeros(3, dtype=torch.bool, device=matrices.device)
+        is_along[2 - self.axis] = True  # torch counts axes from the last one
+        leads_out = is_along[:, None] ^ is_along
+        return matrices.masked_fill(leads_out, 0)
 
     def __repr__(self) -> str:
         return (
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
-            f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r})"
+            f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r}, axis={self.axis!r})"
         )
 
 

@@ -166,6 +166,22 @@ def test_zoom_is_shared_by_all_sides_and_the_middle_is_the_middle():
     assert_allclose(affine(batch, (10, 12)), whole[:, :, 5:15, 6:18], atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_volumes_can_be_turned_around_one_axis(axis):
+    affine = RandomAffine(degrees=40, scale=0, shear=0.3, shift=0, axis=axis)
+    places = torch.arange(8.0).view([8 if i == axis else 1 for i in range(3)]).expand(8, 8, 8)
+    torch.testing.assert_close(affine(places[None, None]), places[None, None])  # nothing leaves its slice
+    alike = torch.randn(8, 8).unsqueeze(axis).expand(8, 8, 8)
+    turned = affine(alike[None, None])[0, 0]
+    assert (turned - alike).abs().max() > 0.1
+    assert turned.std(dim=axis).max() < 1e-5  # all slices alike
+
+
+def test_an_axis_that_volumes_do_not_have_is_refused():
+    with pytest.raises(ValueError, match="axis must be None, 0, 1 or 2, got 3"):
+        RandomAffine(axis=3)(torch.zeros(1, 1, 4, 4, 4))
+
+
 def test_reach_keeps_the_border_out():
     affine = RandomAffine(degrees=30, scale=0.1, shear=0.1, shift=0.02, zoom=0.3)
     size = 2 * math.ceil(16 * affine.reach)

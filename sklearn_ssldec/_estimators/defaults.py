@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ssldec._estimators.guidance import Guidance, table_teachers
-from sklearn_ssldec._estimators.planning import reduced_spacing
+from sklearn_ssldec._estimators.planning import reduced_spacing, thin_axis
 from sklearn_ssldec.augment import (
     BoxMix,
     Compose,
@@ -278,6 +278,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
     """
     drawn, n_dims = plan["targets"] == "drawn", len(plan["patch_size"])
     sides = reduced_spacing(plan["spacing"], plan["reduction"])
+    axis = thin_axis(plan["patch_size"])
     names = ["width", "n_levels", "strides", "kernels", "stem", "max_filters"]
     module: type[nn.Module] = LightUNet3D if n_dims == 3 else LightUNet2D
     if plan["network"] == "UNet3D":
@@ -289,7 +290,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
         module_kwargs=module_kwargs,
         alpha=10.0,
         head_spread=2.0,
-        augment=_two_views(sides) if drawn else _one_view(sides),
+        augment=_two_views(sides, axis) if drawn else _one_view(sides, axis),
         cycle={
             "tol": 1e-3,
             "n_iter_no_change": 3,
@@ -336,18 +337,18 @@ FULL_CYCLE = {
 }
 
 
-def _one_view(spacing: tuple[float, ...] | None) -> Compose:
+def _one_view(spacing: tuple[float, ...] | None, axis: int | None) -> Compose:
     return Compose(
-        RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0, spacing=spacing),
+        RandomAffine(degrees=15, scale=0.15, shear=0.1, shift=0.0, spacing=spacing, axis=axis),
         RandomIntensity(0.2, 0.2),
         GaussianNoise(0.1),
     )
 
 
-def _two_views(spacing: tuple[float, ...] | None) -> Compose:
+def _two_views(spacing: tuple[float, ...] | None, axis: int | None) -> Compose:
     # What moves voxels is shared by both views; the rest only the network that learns sees.
     return Compose(
-        RandomAffine(degrees=30, scale=0.1, shear=0.1, shift=0.0, zoom=0.3, spacing=spacing),
+        RandomAffine(degrees=30, scale=0.1, shear=0.1, shift=0.0, zoom=0.3, spacing=spacing, axis=axis),
         RandomGamma(0.5),
         RandomIntensity(0.5, 0.5),
         RandomBlur(1.5, 0.3),

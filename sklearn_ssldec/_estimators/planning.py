@@ -191,6 +191,31 @@ def reduced_spacing(spacing: Sequence[float] | None, factors: Sequence[int]) -> 
     return tuple(side * k for side, k in zip(sides, factors, strict=True))
 
 
+def thin_axis(patch_size: Sequence[int]) -> int | None:
+    """Return the axis along which a patch of volumes is a few slices: nnU-Net's rule for augmentation.
+
+    Parameters
+    ----------
+    patch_size : sequence of int
+        Sides of the patch.
+
+    Returns
+    -------
+    int or None
+        The shortest axis, if the longest is more than three times as long.
+
+    Examples
+    --------
+    >>> thin_axis((10, 56, 56))
+    0
+    >>> thin_axis((32, 32, 32)), thin_axis((40, 160))
+    (None, None)
+    """
+    if len(patch_size) < 3 or max(patch_size) <= 3 * min(patch_size):
+        return None
+    return int(np.argmin(patch_size))
+
+
 def name_network(
     chosen: dict[str, Any], targets: str, spacing: Sequence[float] | None, is_set: bool
 ) -> dict[str, Any]:
