@@ -149,6 +149,17 @@ def test_small_volumes_and_images_are_not_reduced() -> None:
     assert (seg.plan_["targets"], seg.plan_["reduction"]) == ("drawn", (1, 1))
 
 
+def test_a_warm_start_goes_on_at_the_same_resolution() -> None:
+    images, maps = balls(3, LARGE)
+    settings = {**SHORT, "pretrain_epochs": 1, "max_iter": 0, "patches_per_epoch": 4, "min_batches": 1}
+    seg = SSLDECSegmenter(**settings, warm_start=True).fit(images, [maps[0], None, None])
+    assert seg.plan_["reduction"] == (2, 2, 2)
+    thin = np.zeros(LARGE, dtype=int)
+    thin[:, ::7] = 1  # labels that forbid it, had they been there from the start
+    seg.fit(images, [thin, None, None])
+    assert seg.plan_["reduction"] == seg.nets_[0].reduction == (2, 2, 2)
+
+
 def test_reduction_can_be_set() -> None:
     images, maps = balls(2, (32, 30, 21))
     settings = {**SHORT, "pretrain_epochs": 1, "max_iter": 0, "cycle__targets": "drawn"}

@@ -304,6 +304,9 @@ class BaseSegmenter(BaseSSLDEC):
         given = self._reduction()
         if not isinstance(given, str):
             return given
+        before = getattr(self, "plan_", {}).get("reduction", ())
+        if getattr(self, "warm_start", False) and hasattr(self, "nets_") and len(before) == self.n_dims_:
+            return before  # what the network has learned holds at this resolution
         if self.n_dims_ == 2:
             return (1, 1)
         found = (
