@@ -153,7 +153,7 @@ def reduced_labels(codes: np.ndarray, factors: Corner) -> np.ndarray:
     --------
     >>> import numpy as np
     >>> reduced_labels(np.array([[0, 1, -1, -1], [1, 1, -1, 2]]), (2, 2))
-    array([[ 1,  2]])
+    array([[1, 2]])
     """
     found = np.full(reduced_shape(codes.shape, factors), -1, dtype=np.int64)
     most = np.zeros(found.shape, dtype=np.float32)
