@@ -1,6 +1,5 @@
 """Voxel sizes: resampling to one and back, and what is planned from it."""
 
-import math
 import re
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec._estimators.planning import (
-    LARGE_VOLUME,
     choose_reduction,
+    draws_targets,
     name_network,
     plan,
     reduced_spacing,
@@ -223,10 +222,9 @@ def test_the_documented_plans_are_those_that_are_made():
                 factors = choose_reduction(
                     [shape], lambda _, is_thin=is_thin: 1.0 - is_thin, on_gpu=on_gpu, spacing=spacing
                 )
-            drawn = is_image or max(factors) > 1 or math.prod(shape) > LARGE_VOLUME
             sides = reduced_spacing(spacing, factors)
             seen = plan([reduced_shape(shape, factors)], on_gpu=on_gpu, spacing=sides)
-            chosen = name_network(seen, "drawn" if drawn else "all", sides, False)
+            chosen = name_network(seen, "drawn" if draws_targets([shape], factors) else "all", sides, False)
             stem = [(chosen["stem"],) * len(shape)] if chosen.get("stem", 1) > 1 else []
             assert chosen["network"] == network
             assert " x ".join(map(str, chosen["patch_size"])) == patch

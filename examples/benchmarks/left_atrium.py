@@ -63,9 +63,7 @@ def main() -> None:
             segmenter.fit(images, [*maps[:n], *[None] * (len(images) - n)])
             seconds = time.process_time() - started
             test_images, test_maps = load(arguments.data, test)
-            results.add(
-                f"{SSLDEC}, {n} labeled", seed, dice=score(segmenter, test_images, test_maps), seconds=seconds
-            )
+            end = score(segmenter, test_images, test_maps)
             net = segmenter.nets_[0]
             net.module_.load_state_dict(net.callbacks_[0][1].weights_)
             start = score(segmenter, test_images, test_maps)
@@ -75,6 +73,7 @@ def main() -> None:
                 dice=start,
                 seconds=segmenter.history_[0]["seconds"],
             )
+            results.add(f"{SSLDEC}, {n} labeled", seed, dice=end, seconds=seconds)
             print(segmenter.plan_, results.content["draws"], flush=True)
     rows = [f"{method}, {n} labeled" for n in (4, 8) for method in (START[SSLDEC], SSLDEC)]
     rows = [row for row in rows if row in results.content["draws"]]

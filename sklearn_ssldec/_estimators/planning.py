@@ -166,6 +166,22 @@ def choose_reduction(
     return factors
 
 
+def draws_targets(shapes: Sequence[Sequence[int]], factors: Sequence[int], *, is_set: bool = False) -> bool:
+    """Return whether targets are drawn by default: of images, and of volumes that are reduced or large.
+
+    Parameters
+    ----------
+    shapes : sequence of sequences of int
+        Spatial shapes of the training volumes.
+    factors : sequence of int
+        Sides of the blocks of voxels that are one voxel for the network.
+    is_set : bool, default=False
+        Whether the user has set `module`: size alone does not tell then.
+    """
+    is_large = float(np.median([math.prod(shape) for shape in shapes])) > LARGE_VOLUME
+    return len(factors) == 2 or max(factors) > 1 or (is_large and not is_set)
+
+
 def reduced_spacing(spacing: Sequence[float] | None, factors: Sequence[int]) -> tuple[float, ...] | None:
     """Return the sides of blocks of voxels.
 

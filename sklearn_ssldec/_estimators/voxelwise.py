@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,8 +22,8 @@ from sklearn_ssldec._estimators.outcomes import (
     warn_of_outcomes,
 )
 from sklearn_ssldec._estimators.planning import (
-    LARGE_VOLUME,
     choose_reduction,
+    draws_targets,
     kernel_sizes,
     name_network,
     plan,
@@ -266,8 +265,7 @@ class BaseSegmenter(BaseSSLDEC):
         cycle, data_parallel = self._of_part("cycle"), self._of_part("net").get("data_parallel", False)
         n_views, targets = cycle.get("target_views", 0), cycle.get("targets", "auto")
         if targets == "auto":
-            is_large = np.median([math.prod(shape) for shape in shapes]) > LARGE_VOLUME
-            suits = self.n_dims_ == 2 or max(factors) > 1 or (is_large and isinstance(self.module, str))
+            suits = draws_targets(shapes, factors, is_set=not isinstance(self.module, str))
             targets = "drawn" if suits and not data_parallel and n_views == 0 else "all"
         if targets == "drawn" and data_parallel:
             raise ValueError("net__data_parallel=True needs cycle__targets='all', got 'drawn'.")
@@ -307,8 +305,8 @@ class BaseSegmenter(BaseSSLDEC):
         before = getattr(self, "plan_", {}).get("reduction", ())
         if getattr(self, "warm_start", False) and hasattr(self, "nets_") and len(before) == self.n_dims_:
             return before  # what the network has learned holds at this resolution
-        if self.n_dims_ == 2:
-            return (1, 1)
+        if self.n_dims_ == 2 or self._of_part("cycle").get("targets") == "all":
+            return (1,) * self.n_dims_
         found = (
             labeled_parts(codes, mask)
             for codes, mask in zip(labels.maps, labels.ignored, strict=True)

@@ -17,6 +17,19 @@ LEAST_MAPS = {2: 10, 3: 2}
 MOST_MAPS = 200
 
 
+def unknown_voxels(codes: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """Return the voxels of a label map that are not known, those aside that are ignored.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Class of each voxel, -1 where it is not known.
+    ignored : ndarray of bool, or None
+        Voxels that take part in nothing.
+    """
+    return codes < 0 if ignored is None else (codes < 0) & ~ignored
+
+
 def is_complete(codes: np.ndarray, ignored: np.ndarray | None) -> bool:
     """Return whether all voxels of a label map are known, those aside that are ignored.
 
@@ -27,8 +40,7 @@ def is_complete(codes: np.ndarray, ignored: np.ndarray | None) -> bool:
     ignored : ndarray of bool, or None
         Voxels that take part in nothing.
     """
-    unknown = codes < 0 if ignored is None else (codes < 0) & ~ignored
-    return not unknown.any()
+    return not unknown_voxels(codes, ignored).any()
 
 
 def single_component_classes(

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_ssldec._samples.voxels import Corner, Volumes
+from sklearn_ssldec._samples.components import unknown_voxels
+from sklearn_ssldec._samples.voxels import Corner, Volumes, clipped, cut
 
 # Reduced volumes are kept, for the next patch, as long as all together take no more memory than this.
 KEPT_BYTES = 2**26
@@ -65,17 +66,11 @@ class ReducedVolumes:
             if self._n_bytes + n_bytes <= KEPT_BYTES:
                 self._n_bytes += n_bytes
                 self._kept[volume] = self._blocks(volume, (0,) * self.n_dims, shape)
-        start = [min(max(first, 0), side - 1) for first, side in zip(corner, shape, strict=True)]
-        stop = [max(min(first + n, side), 1) for first, n, side in zip(corner, size, shape, strict=True)]
+        start, inner_size, padding = clipped(corner, size, shape)
         if volume in self._kept:
-            box = self._kept[volume]
-            for axis, (i, j) in enumerate(zip(start, stop, strict=True), start=1):
-                box = box.narrow(axis, i, j - i)
+            box = cut(self._kept[volume], start, inner_size)
         else:
-            box = self._blocks(volume, tuple(start), tuple(j - i for i, j in zip(start, stop, strict=True)))
-        padding: list[int] = []
-        for first, n, i, j in zip(corner, size, start, stop, strict=True):
-            padding = [max(0, i - first), max(0, first + n - j), *padding]
+            box = self._blocks(volume, start, inner_size)
         return functional.pad(box, padding, mode="replicate") if any(padding) else box
 
     def _blocks(self, volume: int, corner: Corner, size: Corner) -> Tensor:
@@ -194,7 +189,7 @@ def labeled_parts(codes: np.ndarray, ignored: np.ndarray | None) -> list[tuple[n
         there are none.
     """
     axes = tuple(range(codes.ndim))
-    unknown = codes < 0 if ignored is None else (codes < 0) & ~ignored
+    unknown = unknown_voxels(codes, ignored)
     if not unknown.any():
         return [(codes, axes)]
     for axis in axes if codes.ndim > 2 else ():

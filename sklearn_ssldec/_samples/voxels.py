@@ -179,14 +179,8 @@ class Volumes:
         Tensor of shape (n_channels, *size), float32
             The box.
         """
-        image = self.images[volume]
-        padding: list[int] = []
-        for axis, (first, n) in enumerate(zip(corner, size, strict=True), start=1):
-            side = image.shape[axis]
-            start = min(max(first, 0), side - 1)
-            stop = max(min(first + n, side), 1)
-            image = image.narrow(axis, start, stop - start)
-            padding = [max(0, start - first), max(0, first + n - stop), *padding]
+        start, inner_size, padding = clipped(corner, size, self.shape(volume))
+        image = cut(self.images[volume], start, inner_size)
         box = image.to(torch.float32)
         per_channel = (-1, *[1] * self.n_dims)
         if self.fill is not None and image.is_floating_point():
@@ -197,3 +191,49 @@ class Volumes:
         if self.shift is not None and self.scale is not None:
             box = (box - self.shift[volume].view(per_channel)) / self.scale[volume].view(per_channel)
         return functional.pad(box, padding, mode="replicate") if any(padding) else box
+
+
+def clipped(corner: Corner, size: Corner, shape: Corner) -> tuple[Corner, Corner, list[int]]:
+    """Return the part of a box that lies in a volume, at least one voxel, and what is missing around it.
+
+    Parameters
+    ----------
+    corner, size : tuple of int
+        First voxel of the box, possibly outside the volume, and its sides.
+    shape : tuple of int
+        Spatial shape of the volume.
+
+    Returns
+    -------
+    corner, size : tuple of int
+        Those of the part.
+    padding : list of int
+        Voxels missing before and after it, of the last axis first, as `torch.nn.functional.pad` takes them.
+
+    Examples
+    --------
+    >>> clipped((-1, 2), (3, 4), (5, 5))
+    ((0, 2), (2, 3), [0, 1, 1, 0])
+    """
+    start, inner_size, padding = [], [], list[int]()
+    for first, n, side in zip(corner, size, shape, strict=True):
+        begin, end = min(max(first, 0), side - 1), max(min(first + n, side), 1)
+        start.append(begin)
+        inner_size.append(end - begin)
+        padding = [max(0, begin - first), max(0, first + n - end), *padding]
+    return tuple(start), tuple(inner_size), padding
+
+
+def cut(image: Tensor, corner: Corner, size: Corner) -> Tensor:
+    """Return a box of an image, which shares its memory.
+
+    Parameters
+    ----------
+    image : Tensor of shape (n_channels, *spatial)
+        The image.
+    corner, size : tuple of int
+        First voxel of the box and its sides, within the image.
+    """
+    for axis, (first, n) in enumerate(zip(corner, size, strict=True), start=1):
+        image = image.narrow(axis, first, n)
+    return image

@@ -19,7 +19,6 @@ from sklearn_ssldec._samples.drawn_patches import (
     outer_size,
     two_views,
 )
-from sklearn_ssldec._samples.reduction import ReducedVolumes, restored
 from sklearn_ssldec._samples.scribbles import pieces_without_label
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.drawing import Drawing
@@ -71,8 +70,6 @@ class DrawnNet(Drawing, VoxelNet):
     **kwargs
         Those of `VoxelNet`.
     """
-
-    reduction: Corner | None = None  # what nets that were saved before there was one have
 
     def __init__(
         self,
@@ -166,26 +163,6 @@ class DrawnNet(Drawing, VoxelNet):
             self.stop_if_interrupted()
         self._set_training(True)
         return (right / total)[total > 0].mean().item(), torch.cat(predicted)
-
-    def predict_volume(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
-        r"""Predict one volume at the resolution of training, tile by tile, and restore that of the voxels.
-
-        Parameters
-        ----------
-        X : Volumes or ReducedVolumes
-            The volumes.
-        volume : int
-            Number of the volume.
-
-        Returns
-        -------
-        Tensor of shape (n_classes, \*spatial), float32
-            Q, on the net's device.
-        """
-        if self.reduction is None or isinstance(X, ReducedVolumes):
-            return super().predict_volume(X, volume)
-        q = super().predict_volume(ReducedVolumes(X, self.reduction), volume)
-        return restored(q, self.reduction, X.shape(volume))
 
     def predict_codes(self, X: Volumes) -> Tensor:
         """Return the predicted class of all voxels, int16, one volume after the other.

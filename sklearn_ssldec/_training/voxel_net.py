@@ -13,7 +13,7 @@ from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._samples.patch_batches import PatchBatches, PatchRows, augment_patches
 from sklearn_ssldec._samples.patches import auto_tile_size, tiles
 from sklearn_ssldec._samples.placing import move
-from sklearn_ssldec._samples.reduction import ReducedVolumes
+from sklearn_ssldec._samples.reduction import ReducedVolumes, restored
 from sklearn_ssldec._samples.views import draw_view, put_back
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
@@ -58,6 +58,8 @@ class VoxelNet(SSLDECNet):
     """
 
     candidates_: Tensor | None = None
+    # Sides of the blocks of voxels that are one voxel for the network; None if it sees the voxels.
+    reduction: Corner | None = None
 
     def __init__(
         self,
@@ -133,12 +135,12 @@ class VoxelNet(SSLDECNet):
         # Each process predicts all volumes. Rounding may differ, and all must continue with the same numbers.
         return self.strategy_.joined(Q)
 
-    def predict_volume(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
-        r"""Predict one volume, tile by tile.
+    def predict_volume(self, X: Volumes, volume: int) -> Tensor:
+        r"""Predict one volume, tile by tile, at the resolution of training.
 
         Parameters
         ----------
-        X : Volumes or ReducedVolumes
+        X : Volumes
             The volumes.
         volume : int
             Number of the volume.
@@ -148,6 +150,13 @@ class VoxelNet(SSLDECNet):
         Tensor of shape (n_classes, \*spatial), float32
             Q, on the net's device.
         """
+        if self.reduction is None:
+            return self._from_tiles(X, volume)
+        q = self._from_tiles(ReducedVolumes(X, self.reduction), volume)
+        return restored(q, self.reduction, X.shape(volume))
+
+    def _from_tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
+        """Return Q of a volume, tile by tile."""
         whole = torch.empty(0)
         for corner, size, q in self._tiles(X, volume):
             if len(whole) == 0:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_ssldec._estimators.planning import (
-    LARGE_VOLUME,
     choose_reduction,
+    draws_targets,
     name_network,
     plan,
     reduced_spacing,
@@ -72,8 +72,7 @@ def main():
             factors = (1,) * len(shapes[0])
             if len(factors) == 3:
                 factors = choose_reduction(shapes, partial(kept, name), on_gpu=on_gpu, spacing=spacing)
-            is_large = np.median([np.prod(shape) for shape in shapes]) > LARGE_VOLUME
-            targets = "drawn" if len(factors) == 2 or max(factors) > 1 or is_large else "all"
+            targets = "drawn" if draws_targets(shapes, factors) else "all"
             seen, sides = (
                 [reduced_shape(shape, factors) for shape in shapes],
                 reduced_spacing(spacing, factors),
