@@ -121,7 +121,7 @@ def test_reduction_stops_where_labels_are_lost_or_a_patch_holds_a_quarter() -> N
     assert choose_reduction(shapes, lambda factors: float(max(factors) < 3)) == (2, 2, 2)
     assert choose_reduction(shapes, lambda factors: 0.0) == (1, 1, 1)
     assert choose_reduction(shapes, lambda factors: 1.0, is_set=True) == (1, 1, 1)
-    assert choose_reduction(shapes, lambda factors: 1.0, on_gpu=True) == (1, 1, 1)
+    assert choose_reduction(shapes, lambda factors: 1.0, on_gpu=True) == (3, 3, 3)
     assert choose_reduction([(35, 50, 35)], lambda factors: 1.0) == (1, 1, 1)
     assert choose_reduction([(120, 120, 30)], lambda factors: 1.0, spacing=(1, 1, 4)) == (2, 2, 1)
 

@@ -52,19 +52,20 @@ SUPERVISED = ("logistic regression", "random forest")
 OUTPUT = Path("docs/results/images.jsonl")
 HEAD = """# Images: test error in %
 
-Default parameters, one network of a CPU's size. Mean, standard error of the mean, and number of draws.
-Measured by `make results-images`; `examples/benchmarks/images.py` says what the tasks are. *Supervised start*
-is what SSLDEC starts from (`max_iter=0`).
+Default parameters, one network of a {size}'s size. Mean, standard error of the mean, and number of draws.
+Measured by `{command}`; the script `images.py` says what the tasks are. *Supervised start* is
+what SSLDEC starts from (`max_iter=0`).
 
 {errors}
-
-By how many points a method is worse than SSLDEC, in the mean of the same draws, with its standard error:
-
 {gaps}
-
 Seconds a fit; several fits shared the machine.
 
 {seconds}
+"""
+GAPS = """
+By how many points a method is worse than SSLDEC, in the mean of the same draws, with its standard error:
+
+{gaps}
 """
 
 
@@ -207,7 +208,8 @@ def main() -> None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         with arguments.output.open("a") as file:
             file.write(json.dumps(row) + "\n")
-    table = summary(read(arguments.output))
+    on_gpu = arguments.device != "cpu" and not arguments.cpu_network
+    table = summary(read(arguments.output), on_gpu)
     arguments.output.with_suffix(".md").write_text(table)
     print(table)
 
@@ -217,7 +219,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
+def summary(rows: list[dict[str, Any]], on_gpu: bool) -> str:
     """Return the tables: errors, and by how much each method is worse than SSLDEC on the same draws."""
     errors: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
@@ -238,9 +240,12 @@ def summary(rows: list[dict[str, Any]]) -> str:
         times.setdefault((row["method"], f"{row['task']}, {row['hardware']}"), []).append(row["seconds"])
     seconds = {key: f"{np.mean(v):.0f}" for key, v in times.items()}
     columns = list(dict.fromkeys(task for _, task in times))
+    command = "python examples/benchmarks/images.py --device cuda" if on_gpu else "make results-images"
     return HEAD.format(
+        size="GPU" if on_gpu else "CPU",
+        command=command,
         errors=table(order, tasks, means),
-        gaps=table(order[1:], tasks, gaps),
+        gaps=GAPS.format(gaps=table(order[1:], tasks, gaps)) if gaps else "",
         seconds=table(order, columns, seconds),
     )
 

@@ -44,12 +44,13 @@ class Budget:
     max_filters: int
 
 
-# Images on a CPU: 2.5 thousand million multiply-adds for the forward pass on 8 patches.
+# Images on a CPU: 2.5 thousand million multiply-adds for the forward pass on 8 patches. On a GPU patches are
+# about as large, since larger ones did worse (docs/experiments/segmentation.md), and networks wider.
 BUDGETS = {
     ("cpu", 2): Budget(160**2, 4, 96**2, 0.5, 128),
     ("cpu", 3): Budget(32**3, 2, 48**3, 0.25, 128),
-    ("cuda", 2): Budget(256**2, 12, 512**2, 1.0, 320),
-    ("cuda", 3): Budget(96**3, 2, 128**3, 1.0, 320),
+    ("cuda", 2): Budget(160**2, 4, 512**2, 1.0, 320),
+    ("cuda", 3): Budget(40**3, 2, 128**3, 1.0, 320),
 }
 
 
