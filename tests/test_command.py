@@ -162,6 +162,49 @@ def test_predicting_gives_the_maps_of_the_fit(finished, capsys):
     assert "Nothing to do" in capsys.readouterr().err
 
 
+# --- few slices
+
+
+def test_slices_of_scans_that_have_few_are_images(tmp_path, capsys):
+    wide, tall = np.diag([1.0, 1, 8, 1]), np.diag([2.0, 2, 8, 1])
+    # The slices along the first axis of the file, from the head down.
+    turned = np.array([[0, 1.0, 0, 0], [0, 0, 1.0, 0], [-8.0, 0, 0, 0], [0, 0, 0, 1]])
+    grids = {"a": ((32, 30, 3), wide), "b": ((30, 30, 3), wide), "c": ((3, 32, 30), turned)}
+    for seed, (name, grid) in enumerate(grids.items()):
+        labels = tmp_path / "labels" / "a.nii.gz" if name == "a" else None
+        write_scan(tmp_path / "scans" / f"{name}.nii.gz", *grid, labels, seed)
+    assert run(tmp_path, *QUICK) == 0
+    assert "few slices" in capsys.readouterr().err
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (record["slice_axis"], record["spacing_mm"]) == (2, [1, 1])
+    model = load(tmp_path / "out" / "model.safetensors")
+    assert model.n_dims_ == 2
+    for seed, (name, (shape, affine)) in enumerate(grids.items()):
+        truth = write_scan(tmp_path / "again" / "x.nii", shape, affine, seed=seed) == 1
+        written = nibabel.load(tmp_path / "out" / "segmentations" / f"{name}.nii.gz")
+        assert_array_equal(written.affine, affine)
+        found = np.asarray(written.dataobj) == 1
+        assert found.shape == shape
+        assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.6, name
+    # A new scan of more slices, with larger pixels: its voxels are long, and tell what a slice is.
+    truth = write_scan(tmp_path / "new" / "d.nii.gz", (16, 16, 5), tall) == 1
+    out = tmp_path / "predicted"
+    options = ("--out", str(out), "--device", "cpu")
+    assert (
+        main(["predict", str(tmp_path / "out" / "model.safetensors"), str(tmp_path / "new"), *options]) == 0
+    )
+    found = np.asarray(nibabel.load(out / "segmentations" / "d.nii.gz").dataobj) == 1
+    assert found.shape == (16, 16, 5)
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.6
+    # In a volume of equal sides, nothing tells where its slices are.
+    write_scan(tmp_path / "cube" / "e.nii.gz", (20, 20, 20), np.eye(4))
+    options = ("--out", str(tmp_path / "refused"), "--device", "cpu")
+    assert (
+        main(["predict", str(tmp_path / "out" / "model.safetensors"), str(tmp_path / "cube"), *options]) == 2
+    )
+    assert "3 axes; the model was made for 1 and 2" in capsys.readouterr().err
+
+
 # --- interruptions
 
 

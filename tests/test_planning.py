@@ -1,7 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
+from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec._estimators.planning import COARSEST, plan
 
 
@@ -41,6 +43,16 @@ def test_what_holds_for_any_shape(shape, on_gpu):
     # what the budget allows, but for rounding to whole voxels of the coarsest level
     largest = {2: 160**2, 3: 40**3 if on_gpu else 32**3}
     assert math.prod(chosen["patch_size"]) <= 1.5 * largest[len(shape)]
+
+
+def test_few_slices_warn():
+    rng = np.random.default_rng(0)
+    maps = np.zeros((2, 3, 40, 36), dtype=int)
+    maps[:, :, 10:25, 8:20] = 1
+    images = maps + 0.3 * rng.standard_normal(maps.shape)
+    settings = {"pretrain_epochs": 1, "max_iter": 0, "patches_per_epoch": 4, "module__width": 0.1}
+    with pytest.warns(UserWarning, match=r"few slices \(median shape 3 x 40 x 36, slices along axis 0\)"):
+        SSLDECSegmenter(**settings).fit(list(images), [maps[0], None])
 
 
 def test_what_the_user_chose_is_kept():

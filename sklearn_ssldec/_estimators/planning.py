@@ -233,6 +233,35 @@ def thin_axis(patch_size: Sequence[int]) -> int | None:
     return int(np.argmin(patch_size))
 
 
+def few_slices(shapes: Sequence[Sequence[int]]) -> int | None:
+    """Return the axis across which volumes are few slices, as cine MRI of the heart is.
+
+    Their slices are better seen as images: on ACDC, supervised training on the volumes has a Dice score of
+    0.21, on the slices 0.62 (docs/experiments/segmentation.md, "Few thick slices").
+
+    Parameters
+    ----------
+    shapes : sequence of sequences of int
+        Spatial shapes of the volumes.
+
+    Returns
+    -------
+    int or None
+        The shortest axis of the median shape, if both others are at least ten times as long.
+
+    Examples
+    --------
+    >>> few_slices([(256, 216, 10), (240, 240, 12)])
+    2
+    >>> few_slices([(64, 64, 10)]) is few_slices([(256, 216)]) is None
+    True
+    """
+    median = np.median(np.asarray(shapes), axis=0)
+    axis = int(np.argmin(median))
+    others = np.delete(median, axis)
+    return axis if len(others) == 2 and min(others) >= 10 * median[axis] else None
+
+
 def name_network(
     chosen: dict[str, Any], targets: str, spacing: Sequence[float] | None, is_set: bool
 ) -> dict[str, Any]:

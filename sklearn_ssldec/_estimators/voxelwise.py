@@ -24,6 +24,7 @@ from sklearn_ssldec._estimators.outcomes import (
 from sklearn_ssldec._estimators.planning import (
     choose_reduction,
     draws_targets,
+    few_slices,
     kernel_sizes,
     name_network,
     plan,
@@ -123,6 +124,7 @@ class BaseSegmenter(BaseSSLDEC):
                 f"y has no unlabeled voxel (none is {self.unlabeled_label}), so that the network is trained "
                 "on the labels alone. Add volumes without labels; their label map may be None."
             )
+        warn_of_few_slices(shapes)
         self.plan_ = self._make_plan(shapes, labels)
         if self._is_drawn():
             self.plan_["scribbles"] = self._has_scribbles(labels)
@@ -425,3 +427,22 @@ class BaseSegmenter(BaseSSLDEC):
             if outside[i] is not None:
                 probabilities[:, outside[i]] = 0
             yield probabilities
+
+
+def warn_of_few_slices(shapes: Sequence[Sequence[int]]) -> None:
+    """Warn of volumes whose slices are better given as images.
+
+    Parameters
+    ----------
+    shapes : sequence of sequences of int
+        Spatial shapes of the volumes.
+    """
+    if (axis := few_slices(shapes)) is None:
+        return
+    median = " x ".join(f"{n:g}" for n in np.median(np.asarray(shapes), axis=0))
+    warn(
+        f"The volumes of X have few slices (median shape {median}, slices along axis {axis}). More is "
+        "learned from slices that are given one by one, as images, and their label maps alike: "
+        "X = [image for volume in X for image in volume] where slices lie along the first axis. "
+        "docs/how_to/segmentation.md has more."
+    )

@@ -10,7 +10,6 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from sklearn_ssldec import SSLDECSegmenter, __version__
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.command.folder import Folder, describe_scans, digest
+from sklearn_ssldec.command.grid import Grid, Scan
 from sklearn_ssldec.display import OutlineDisplay
 from sklearn_ssldec.persistence import load, save
 from sklearn_ssldec.scans import (
@@ -28,44 +28,10 @@ from sklearn_ssldec.scans import (
     load_label_map,
     load_nifti,
     load_spacing,
-    median_spacing,
-    resample_label_map,
-    resample_volume,
-    resampled_shape,
     save_nifti,
 )
 
-# Voxel sizes that differ by less are taken for the same.
-SPACING_TOLERANCE = 0.05
 SECONDS_BETWEEN_LINES = 10.0
-
-
-@dataclass
-class Scan:
-    """A scan in memory.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    path : str
-        Its file, or the one of its first channel.
-    image : ndarray
-        Its voxels.
-    labels : ndarray or None
-        Its label map.
-    spacing : tuple of float
-        Its voxel size in millimeters.
-    shape : tuple of int
-        Its spatial shape.
-    """
-
-    name: str
-    path: str
-    image: np.ndarray
-    labels: np.ndarray | None
-    spacing: tuple[float, ...]
-    shape: tuple[int, ...]
 
 
 def segment(args: Namespace) -> None:
@@ -99,14 +65,14 @@ def segment(args: Namespace) -> None:
         tell_finished(folder)
         return
     scans = list(read_scans(cases))
-    spacing = median_spacing([scan.spacing for scan in scans])
+    grid = Grid.of(scans)
     if not any(scan.labels is not None and (scan.labels != args.unlabeled).any() for scan in scans):
         raise ValueError(f"No voxel in {args.labels!r} is labeled: all are {args.unlabeled}.")
     folder.start()
-    note_scans(folder, scans, spacing)
+    note_scans(folder, scans, grid)
     is_fitted = folder.model_path.exists()
-    model = load(folder.model_path) if is_fitted else fit(args, folder, scans, spacing)
-    write_results(model, scans, folder, args.names)
+    model = load(folder.model_path) if is_fitted else fit(args, folder, scans, grid)
+    write_results(model, scans, grid, folder, args.names)
 
 
 def predict(args: Namespace) -> None:
@@ -136,15 +102,17 @@ def predict(args: Namespace) -> None:
         tell_finished(folder)
         return
     scans = list(read_scans(cases))
-    n_channels, n_dims = count_channels(scans[0]), len(scans[0].shape)
+    grid = Grid.for_model(model, scans)
+    n_channels = count_channels(scans[0])
+    n_dims = len(scans[0].shape) - (grid.slice_axis is not None)
     if (n_channels, n_dims) != (model.n_channels_, model.n_dims_):
         raise ValueError(
             f"{scans[0].path!r} has {n_channels} channels and {n_dims} axes; the model was made for "
             f"{model.n_channels_} and {model.n_dims_}."
         )
     folder.start()
-    note_scans(folder, scans, model.get_params().get("net__spacing"))
-    write_results(model, scans, folder, args.names)
+    note_scans(folder, scans, grid)
+    write_results(model, scans, grid, folder, args.names)
 
 
 def check_packages() -> None:
@@ -254,30 +222,7 @@ def count_channels(scan: Scan) -> int:
     return len(scan.image) if scan.image.ndim > len(scan.shape) else 1
 
 
-def shape_for(scan: Scan, spacing: Sequence[float] | None) -> tuple[int, ...]:
-    """Return the shape to which a scan is resampled; its own if its voxels have the right size.
-
-    Parameters
-    ----------
-    scan : Scan
-        The scan.
-    spacing : sequence of float or None
-        The voxel size that the network is made for; None if it is not known.
-
-    Returns
-    -------
-    tuple of int
-        The shape.
-    """
-    if spacing is None:
-        return scan.shape
-    ratios = [own / aim for own, aim in zip(scan.spacing, spacing, strict=True)]
-    if all(abs(math.log(ratio)) <= SPACING_TOLERANCE for ratio in ratios):
-        return scan.shape
-    return resampled_shape(scan.shape, scan.spacing, spacing)
-
-
-def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float, ...]) -> Any:
+def fit(args: Namespace, folder: Folder, scans: list[Scan], grid: Grid) -> Any:
     """Fit a model, or resume an interrupted fit.
 
     Parameters
@@ -288,8 +233,8 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float
         Where checkpoints and the model go.
     scans : list of Scan
         All scans.
-    spacing : tuple of float
-        The voxel size to which they are brought.
+    grid : Grid
+        What the network sees of them.
 
     Returns
     -------
@@ -301,21 +246,16 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float
     KeyboardInterrupt
         If Ctrl-C has ended the fit.
     """
-    shapes = [shape_for(scan, spacing) for scan in scans]
-    images = [
-        scan.image if shape == scan.shape else resample_volume(scan.image, shape)
-        for scan, shape in zip(scans, shapes, strict=True)
-    ]
-    labels = [
-        None if scan.labels is None else resample_label_map(scan.labels, shape)
-        for scan, shape in zip(scans, shapes, strict=True)
-    ]
-    n_labeled = sum(each is not None for each in labels)
+    n_labeled = sum(scan.labels is not None for scan in scans)
     say(f"Learning from {n_labeled} labeled and {len(scans) - n_labeled} unlabeled scans.")
-    resampled = sum(shape != scan.shape for scan, shape in zip(scans, shapes, strict=True))
-    if resampled:
-        size = " x ".join(f"{side:g}" for side in spacing)
+    if grid.slice_axis is not None:
+        say("The scans have few slices: the network sees each as an image.")
+    resampled = sum(grid.shape_for(scan) != scan.shape for scan in scans)
+    if resampled and grid.spacing is not None:
+        size = " x ".join(f"{side:g}" for side in grid.spacing)
         say(f"Voxel sizes differ: resampling {resampled} of {len(scans)} scans to {size} mm for the network.")
+    images = [image for scan in scans for image in grid.images(scan)]
+    labels = [labels for scan in scans for labels in grid.label_maps(scan)]
     model = SSLDECSegmenter(
         pretrain_epochs="auto" if args.pretrain_epochs is None else args.pretrain_epochs,
         max_iter="auto" if args.max_iter is None else args.max_iter,
@@ -324,7 +264,7 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float
         checkpoint_dir=folder.checkpoints,
         random_state=args.seed,
         verbose=1,
-        net__spacing=spacing,
+        net__spacing=grid.spacing,
         cycle__transduction=False,  # the model must not hold the scans' maps
     )
     started = time.perf_counter()
@@ -338,7 +278,7 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], spacing: tuple[float
     return model
 
 
-def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int, str]) -> None:
+def write_results(model: Any, scans: list[Scan], grid: Grid, folder: Folder, names: dict[int, str]) -> None:
     """Write label maps, pictures and the table of volumes; skip files that exist.
 
     Parameters
@@ -347,13 +287,14 @@ def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int
         The model.
     scans : list of Scan
         The scans.
+    grid : Grid
+        What the network sees of them.
     folder : Folder
         Where results go.
     names : dict of int to str
         Names of structures.
     """
     model.set_params(verbose=0)
-    spacing = model.get_params().get("net__spacing")
     structures = [label for label in model.classes_.tolist() if label != 0]
     rows = []
     for scan in each_with_progress(scans, "Segmenting"):
@@ -361,7 +302,7 @@ def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int
         if map_path.exists():
             labels = load_label_map(map_path, like=scan.path)
         else:
-            labels = segmented(model, scan, spacing)
+            labels = grid.restore(model.predict(grid.images(scan)), scan)
             folder.write(map_path, lambda path: save_nifti(labels, path, like=scan.path))  # noqa: B023
         sizes = [float(np.sum(labels == label) * voxel_size(scan)) for label in structures]
         if not picture_path.exists():
@@ -382,29 +323,6 @@ def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int
     say(
         f"Done: {folder.path}. Look at the pictures in {folder.path / 'pictures'} before you use the numbers."
     )
-
-
-def segmented(model: Any, scan: Scan, spacing: Sequence[float] | None) -> np.ndarray:
-    """Return the label map of a scan, on its own grid.
-
-    Parameters
-    ----------
-    model : fitted segmenter
-        The model.
-    scan : Scan
-        The scan.
-    spacing : sequence of float or None
-        The voxel size that the model is made for.
-
-    Returns
-    -------
-    ndarray of int
-        The label map.
-    """
-    shape = shape_for(scan, spacing)
-    if shape == scan.shape:
-        return model.predict([scan.image])[0]
-    return resample_label_map(model.predict([resample_volume(scan.image, shape)])[0], scan.shape)
 
 
 def voxel_size(scan: Scan) -> float:
@@ -449,7 +367,7 @@ def draw(scan: Scan, labels: np.ndarray, names: dict[int, str], title: str, path
     figure.savefig(path, dpi=110)
 
 
-def note_scans(folder: Folder, scans: list[Scan], spacing: Sequence[float] | None) -> None:
+def note_scans(folder: Folder, scans: list[Scan], grid: Grid) -> None:
     """Record the versions, and the voxel sizes of the scans.
 
     Parameters
@@ -458,21 +376,22 @@ def note_scans(folder: Folder, scans: list[Scan], spacing: Sequence[float] | Non
         The folder of the run.
     scans : list of Scan
         The scans.
-    spacing : sequence of float or None
-        The voxel size that the network is made for.
+    grid : Grid
+        What the network sees of the scans.
     """
     versions = {name: version(name) for name in ("torch", "scikit-learn", "skorch", "numpy", "nibabel")}
     geometry = {
         scan.name: {
             "shape": scan.shape,
             "spacing_mm": scan.spacing,
-            "resampled": shape_for(scan, spacing) != scan.shape,
+            "resampled": grid.shape_for(scan) != scan.shape,
         }
         for scan in scans
     }
     folder.note(
         versions={"sklearn-ssldec": __version__, "python": platform.python_version(), **versions},
-        spacing_mm=spacing,
+        spacing_mm=grid.spacing,
+        slice_axis=grid.slice_axis,
         scans=geometry,
     )
 
