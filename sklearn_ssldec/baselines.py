@@ -58,6 +58,7 @@ class SupervisedClassifier(BaseClassifier):
 
         {net__ema_decay}
         {net__precision}
+        {net__reduction_rows}
         {net__data_parallel}
 
     Attributes
@@ -86,6 +87,7 @@ class SupervisedClassifier(BaseClassifier):
     _parts: ClassVar[tuple[str, ...]] = (
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
         "net__data_parallel",
     )
 
@@ -168,6 +170,7 @@ class PseudoLabelClassifier(BaseClassifier):
         {cycle__target_views_0}
         {net__ema_decay}
         {net__precision}
+        {net__reduction_rows}
         {net__data_parallel}
 
     Attributes
@@ -200,6 +203,7 @@ class PseudoLabelClassifier(BaseClassifier):
         "cycle__target_views",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
         "net__data_parallel",
     )
 
@@ -291,6 +295,7 @@ class PiModelClassifier(BaseClassifier):
         {cycle__n_iter_no_change}
         {net__ema_decay}
         {net__precision}
+        {net__reduction_rows}
 
     Attributes
     ----------
@@ -319,6 +324,7 @@ class PiModelClassifier(BaseClassifier):
         "cycle__n_iter_no_change",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
     )
 
     def __init__(
@@ -404,6 +410,7 @@ class TemporalEnsemblingClassifier(BaseClassifier):
         {cycle__n_iter_no_change}
         {net__ema_decay}
         {net__precision}
+        {net__reduction_rows}
 
     Attributes
     ----------
@@ -432,6 +439,7 @@ class TemporalEnsemblingClassifier(BaseClassifier):
         "cycle__n_iter_no_change",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
     )
 
     def __init__(
@@ -522,6 +530,7 @@ class FixMatchClassifier(BaseClassifier):
         {cycle__min_confidence_fixmatch}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__reduction_rows}
 
     Attributes
     ----------
@@ -560,6 +569,7 @@ class FixMatchClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
     )
 
     def __init__(
@@ -653,6 +663,7 @@ class UDAClassifier(BaseClassifier):
         {cycle__min_confidence_uda}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__reduction_rows}
 
     Attributes
     ----------
@@ -691,6 +702,7 @@ class UDAClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
     )
 
     def __init__(
@@ -783,6 +795,7 @@ class MeanTeacherClassifier(BaseClassifier):
         {cycle__target_views_drawn}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__reduction_rows}
 
     Attributes
     ----------
@@ -819,6 +832,7 @@ class MeanTeacherClassifier(BaseClassifier):
         "cycle__target_views",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
     )
 
     def __init__(

@@ -134,6 +134,8 @@ def default_of(estimator, auto, name):
         return getattr(auto, name.replace("__", "_"))
     if name == "optimizer__weight_decay":
         return auto.net.get("kernel_decay", KERNEL_WEIGHT_DECAY)
+    if name == "net__reduction":
+        return 1  # of rows; of images `image_reduction`
     if name == "cycle__fallback":
         return auto.guidance.fallback
     if part in ("cycle", "net"):

@@ -1,18 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec._samples.rows import as_samples
+from sklearn_ssldec._samples.rows import as_samples, reduced_images
 from sklearn_ssldec.algorithm import SSLDEC
 from sklearn_ssldec.augment import RandomAffine, WeakStrong
+from sklearn_ssldec.baselines import FixMatchClassifier, PseudoLabelClassifier
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.networks import ConvNet
+from sklearn_ssldec.persistence import load, save
 
 QUICK = {"device": "cpu", "random_state": 0, "pretrain_epochs": 20, "max_iter": 2, "labeled_threshold": 0}
 SMALL_NET = {"module__width": 0.05, "min_batches": 8}
@@ -192,3 +194,70 @@ def test_bands_that_come_first_are_taken_where_input_shape_says_so():
     assert as_samples(X, input_shape=(8, 8, 13)) is X
     assert as_samples(np.moveaxis(X, -1, 1)).shape == (6, 13, 8, 8)
     assert as_samples(np.zeros((6, 5, 7, 9))).shape == (6, 5, 7, 9)
+
+
+# --- large images
+
+
+def test_large_images_are_reduced(digits, tmp_path):
+    images, y, _ = digits
+    large = np.kron(images, np.ones((1, 13, 12)))  # 104 x 96 pixels
+    clf = SSLDECClassifier(**SHORT).fit(large, y)
+    assert (clf.reduction_, clf.input_shape_) == (2, (1, 104, 96))
+    halved = large.reshape(-1, 52, 2, 48, 2).mean(axis=(2, 4))
+    expected = SSLDECClassifier(**SHORT).fit(halved, y)
+    assert expected.reduction_ == 1
+    assert_array_equal(clf.predict_proba(large), expected.predict_proba(halved))
+    assert_array_equal(clf.transform(large[:3]), expected.transform(halved[:3]))
+    assert_array_equal(clf.score_samples(large[:3]), expected.score_samples(halved[:3]))
+    save(clf, tmp_path / "clf.safetensors")
+    assert_array_equal(load(tmp_path / "clf.safetensors").predict_proba(large), clf.predict_proba(large))
+    del clf.reduction_  # saved by a version that did not reduce
+    with pytest.raises(RuntimeError, match="shape"):
+        clf.predict(large)
+
+
+def test_a_warm_start_keeps_the_resolution(digits):
+    images, y, _ = digits
+    clf = SSLDECClassifier(**SHORT, warm_start=True, net__reduction=2).fit(images, y)
+    clf.set_params(net__reduction="auto").fit(images, y)
+    assert clf.reduction_ == 2
+
+
+@pytest.mark.parametrize("kind", [FixMatchClassifier, PseudoLabelClassifier])
+def test_baselines_are_reduced_alike(digits, kind):
+    images, y, _ = digits
+    settings = {"device": "cpu", "random_state": 0, "pretrain_epochs": 2, "max_iter": 1, **SMALL_NET}
+    clf = kind(**settings, net__reduction=2).fit(images, y)
+    halved = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4))
+    assert_array_equal(clf.predict_proba(images), kind(**settings).fit(halved, y).predict_proba(halved))
+
+
+def test_blocks_at_the_border_are_smaller():
+    X = np.random.default_rng(0).random((3, 2, 7, 5), dtype=np.float32)
+    reduced = reduced_images(X, 3)
+    assert reduced.shape == (3, 2, 3, 2)
+    assert_allclose(reduced[:, :, 2, 1], X[:, :, 6:, 3:].mean(axis=(2, 3)), rtol=1e-6)
+    assert reduced_images(X, 1) is X
+
+
+@pytest.mark.parametrize(
+    ("reduction", "message"),
+    [
+        (0, "got 0 for samples of shape"),
+        (3, "at least 4 pixels a side"),
+        ([2, 2], "'auto' or a whole number"),
+    ],
+)
+def test_reductions_that_leave_nothing_are_refused(digits, reduction, message):
+    images, y, _ = digits
+    with pytest.raises(ValueError, match=message):
+        SSLDECClassifier(**SHORT, net__reduction=reduction).fit(images, y)
+
+
+def test_rows_are_not_reduced(moons):
+    X, y, _ = moons
+    settings = {**QUICK, "max_iter": 0}
+    assert SSLDECClassifier(**settings, net__reduction=1).fit(X, y).reduction_ == 1
+    with pytest.raises(ValueError, match="1 for rows"):
+        SSLDECClassifier(**settings, net__reduction=2).fit(X, y)

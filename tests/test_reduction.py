@@ -149,6 +149,17 @@ def test_small_volumes_and_images_are_not_reduced() -> None:
     assert (seg.plan_["targets"], seg.plan_["reduction"]) == ("drawn", (1, 1))
 
 
+@pytest.mark.parametrize(("gap", "reduction"), [(400, (2, 2)), (4, (1, 1))])
+def test_large_images_are_reduced_unless_labels_are_thin(gap: int, reduction: tuple[int, ...]) -> None:
+    rows, columns = np.mgrid[:360, :380]
+    disc = ((rows - 150) ** 2 + (columns - 200) ** 2 < 90**2) & (rows % gap != gap - 1)
+    images = [disc + 0.3 * np.random.default_rng(i).standard_normal(disc.shape) for i in range(2)]
+    settings = {**SHORT, "pretrain_epochs": 1, "max_iter": 0, "patches_per_epoch": 4}
+    seg = SSLDECSegmenter(**settings).fit(images, [disc.astype(int), None])
+    assert seg.plan_["reduction"] == reduction
+    assert [labels.shape for labels in seg.predict(images)] == [disc.shape] * 2
+
+
 def test_a_warm_start_goes_on_at_the_same_resolution() -> None:
     images, maps = balls(3, LARGE)
     settings = {**SHORT, "pretrain_epochs": 1, "max_iter": 0, "patches_per_epoch": 4, "min_batches": 1}

@@ -77,6 +77,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__min_confidence_rows}
         {net__ema_decay}
         {net__precision}
+        {net__reduction_rows}
         {net__data_parallel}
 
     Attributes
@@ -138,6 +139,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__reduction",
         "net__data_parallel",
     )
 

@@ -30,6 +30,10 @@ from sklearn_ssldec.networks import MLP, ConvNet, LightUNet2D, LightUNet3D, UNet
 # Smaller images hold less to learn from: they get a wider network and shorter pre-training.
 SMALL_IMAGE = 16
 
+# Larger images are reduced for the network as far as their shorter side keeps so many pixels. Otherwise a fit
+# would take hours (docs/experiments/images.md, "Large images").
+SHORTER_SIDE = 48
+
 # With no more features than this, the density shows the shape of the classes (the half-moons). A network that
 # is regularised as tables need it cannot follow it.
 FEW_FEATURES = 3
@@ -264,6 +268,22 @@ def auto_table(n_rows: int, variances: np.ndarray, device: torch.device) -> Auto
         guidance=Guidance(table_teachers(n_rows), estimate_shares=True, fallback=True),
         device=device,
     )
+
+
+def image_reduction(shape: tuple[int, ...]) -> int:
+    """Return the side of the blocks of pixels that are one pixel for the network.
+
+    Parameters
+    ----------
+    shape : tuple of int, (n_channels, height, width)
+        Shape of an image.
+
+    Examples
+    --------
+    >>> image_reduction((1, 28, 28)), image_reduction((3, 224, 300))
+    (1, 4)
+    """
+    return max(1, min(shape[1:]) // SHORTER_SIDE)
 
 
 def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:

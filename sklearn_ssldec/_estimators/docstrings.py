@@ -413,10 +413,15 @@ warm_start : bool, default=False
     "net__reduction": """
 - ``net__reduction`` ("auto", int or sequence of int): sides of the blocks of voxels that are one voxel
   for the network, where targets are drawn. Patches are in these blocks; what is predicted for them is
-  brought back to the voxels by linear interpolation. Default: "auto", for volumes as large as needed
-  for a patch to hold a quarter of the median one, while the label maps, or slices of them that are
-  labeled everywhere, keep a Dice score of 0.95; 1, which reduces nothing, for images, and where
-  `patch_size` or `module` is set.
+  brought back to the voxels by linear interpolation. Default: "auto", as large as needed for a patch
+  to hold a quarter of the median volume or image, while the label maps, or slices of them that are
+  labeled everywhere, keep a Dice score of 0.95; 1, which reduces nothing, where `patch_size` or
+  `module` is set.
+""",
+    "net__reduction_rows": """
+- ``net__reduction`` ("auto" or int): side of the blocks of pixels that are one pixel for the network; their
+  mean is its value. Default: "auto", which leaves at least 48 pixels of the shorter side, and 1 for
+  rows of features and where `module` is set.
 """,
     # Attributes
     "classes_": """
@@ -482,7 +487,9 @@ fallback_ : bool
 """,
     "inputs_rows": """
 input_shape_ : tuple of int
-    Shape of one sample as the network takes it.
+    Shape of one sample; of an image (n_channels, height, width).
+reduction_ : int
+    Side of the blocks of pixels that are one pixel for the network; 1 for rows.
 n_features_in_ : int
     Number of features of X, its second axis.
 feature_names_in_ : ndarray of shape (n_features_in_,)

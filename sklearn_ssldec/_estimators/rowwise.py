@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from torch import Tensor
 
 from sklearn_ssldec._compat import fit_context, safe_indexing
 from sklearn_ssldec._estimators.base import BaseSSLDEC
-from sklearn_ssldec._estimators.defaults import Auto, choose_auto
+from sklearn_ssldec._estimators.defaults import Auto, choose_auto, image_reduction
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
 from sklearn_ssldec._samples.placing import resolve_device
-from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
+from sklearn_ssldec._samples.rows import as_samples, feature_moments, reduced_images, warn_of_scales
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
@@ -57,6 +58,8 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         X = self._validated(X, ensure_min_samples=2)
         X = as_samples(X, self.input_shape)
         self.input_shape_ = X.shape[1:]
+        self.reduction_ = self._choose_reduction()
+        X = reduced_images(X, self.reduction_)
         labels = encode_labels(y, self.unlabeled_label)
         check_consistent_length(X, y)
         self.classes_ = labels.classes
@@ -86,6 +89,24 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
             warn_of_scales(X, moments, getattr(self, "feature_names_in_", None))
             variances = moments.variance
         return choose_auto(X, resolve_device(self.device), variances, drawn=self._is_drawn())
+
+    def _choose_reduction(self) -> int:
+        """Return the side of the blocks of pixels that are one pixel for the network; 1 for rows."""
+        given, shape = self._of_part("net").get("reduction", "auto"), self.input_shape_
+        if isinstance(given, str):
+            if getattr(self, "warm_start", False) and hasattr(self, "nets_"):
+                return getattr(self, "reduction_", 1)  # what the network has learned holds at this resolution
+            is_own = not isinstance(self.module, str)
+            return 1 if len(shape) != 3 or is_own else image_reduction(shape)
+        if not isinstance(given, Integral):
+            raise ValueError(f"net__reduction must be 'auto' or a whole number for images, got {given!r}.")
+        k = int(given)
+        if k < 1 or (k > 1 and (len(shape) != 3 or min(shape[1:]) < 4 * k)):
+            raise ValueError(
+                "net__reduction must leave images of at least 4 pixels a side, and be 1 for rows; got "
+                f"{k} for samples of shape {shape}."
+            )
+        return k
 
     def _is_drawn(self) -> bool:
         """Return whether targets are computed where they are used, rather than those of all rows at once."""
@@ -183,6 +204,8 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
                 f"X holds samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with samples "
                 f"of shape {self.input_shape_}."
             )
+        # Classifiers that were saved before images were reduced have no such attribute.
+        X = reduced_images(X, getattr(self, "reduction_", 1))
         samples, _ = Rows(X).place(torch.device("cpu"))
         results = []
         for net in self.nets_:

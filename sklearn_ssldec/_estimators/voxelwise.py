@@ -55,8 +55,8 @@ from sklearn_ssldec._warnings import warn
 from sklearn_ssldec.algorithm import Outcome
 from sklearn_ssldec.metrics import dice_score
 
-# As many label maps are asked by how much volumes may be reduced.
-MAPS_TO_REDUCE = 3
+# As many label maps, of images and of volumes, are asked by how much they may be reduced.
+MAPS_TO_REDUCE = {2: 30, 3: 3}
 
 
 class BaseSegmenter(BaseSSLDEC):
@@ -307,16 +307,15 @@ class BaseSegmenter(BaseSSLDEC):
         before = getattr(self, "plan_", {}).get("reduction", ())
         if getattr(self, "warm_start", False) and hasattr(self, "nets_") and len(before) == self.n_dims_:
             return before  # what the network has learned holds at this resolution
-        if self.n_dims_ == 2 or self._of_part("cycle").get("targets") == "all":
+        if self._of_part("cycle").get("targets") == "all":
             return (1,) * self.n_dims_
         found = (
             labeled_parts(codes, mask)
             for codes, mask in zip(labels.maps, labels.ignored, strict=True)
             if codes is not None
         )
-        some = itertools.islice((parts for parts in found if parts), MAPS_TO_REDUCE)
+        some = itertools.islice((parts for parts in found if parts), MAPS_TO_REDUCE[self.n_dims_])
         parts = list(itertools.chain.from_iterable(some))
-
         return choose_reduction(
             shapes,
             lambda factors: labels_kept(parts, factors, len(self.classes_)),
