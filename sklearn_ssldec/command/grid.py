@@ -67,6 +67,11 @@ class Grid:
         ----------
         scans : sequence of Scan
             All scans.
+
+        Returns
+        -------
+        Grid
+            The grid.
         """
         sides = median_spacing([scan.spacing for scan in scans])
         axis = few_slices([scan.shape for scan in scans])
@@ -82,6 +87,11 @@ class Grid:
             The model.
         scans : sequence of Scan
             The scans that it is to segment.
+
+        Returns
+        -------
+        Grid
+            The grid.
         """
         axis = None
         if model.n_dims_ == 2 and len(scans[0].shape) == 3:
@@ -98,6 +108,11 @@ class Grid:
         ----------
         scan : Scan
             The scan.
+
+        Returns
+        -------
+        tuple of int
+            The shape.
         """
         if self.spacing is None:
             return scan.shape
@@ -116,6 +131,11 @@ class Grid:
         ----------
         scan : Scan
             The scan.
+
+        Returns
+        -------
+        list of ndarray
+            One image, or one for each slice.
         """
         shape = self.shape_for(scan)
         image = scan.image if shape == scan.shape else resample_volume(scan.image, shape)
@@ -128,6 +148,11 @@ class Grid:
         ----------
         scan : Scan
             The scan.
+
+        Returns
+        -------
+        list of (ndarray of int, or None)
+            As many as there are images.
         """
         shape = self.shape_for(scan)
         if scan.labels is None:
@@ -143,6 +168,11 @@ class Grid:
             The label maps of `images`.
         scan : Scan
             The scan.
+
+        Returns
+        -------
+        ndarray of int
+            The label map.
         """
         labels = predicted[0] if self.slice_axis is None else np.stack(predicted, axis=self.slice_axis)
         return labels if labels.shape == scan.shape else resample_label_map(labels, scan.shape)
