@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import figures
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -65,10 +66,7 @@ def learning_curve(name: str, draw: int) -> list[float]:
 def draw_figure(curves: dict[str, np.ndarray], path: Path) -> None:
     """Draw means and standard errors against the number of labels."""
     fig, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
-    for (name, values), marker in zip(curves.items(), "osD^v", strict=True):
-        mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / len(values) ** 0.5
-        (line,) = ax.plot(BUDGETS, mean, marker=marker, markersize=4, label=name)
-        ax.fill_between(BUDGETS, mean - error, mean + error, color=line.get_color(), alpha=0.15, linewidth=0)
+    figures.curves(ax, BUDGETS, curves)
     ax.set(xlabel="labels", ylabel="accuracy on other digits, %")
     ax.legend(frameon=False)
     fig.savefig(path, dpi=120)

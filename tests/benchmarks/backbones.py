@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import figures
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -96,17 +97,11 @@ def measure(draw: int, network: nn.Module, data: Any, methods: list[str]) -> dic
 
 
 def draw_figure(found: dict[str, np.ndarray], path: Path) -> None:
-    """Draw the accuracy of each draw, and the mean, with labels alone and with the unlabeled images."""
+    """Draw the accuracy of each method, with labels alone and with the unlabeled images."""
     fig, ax = plt.subplots(figsize=(7, 0.8 + 0.5 * len(found)), layout="constrained")
-    for i, (label, color) in enumerate({"labels alone": "0.5", "with the unlabeled images": "C0"}.items()):
-        at = np.arange(len(found)) + 0.3 * (i - 0.5)
-        values = np.array([rows[:, i] for rows in found.values()])
-        ax.plot(values, at, "o", color=color, markersize=4, alpha=0.5)
-        ax.plot(values.mean(axis=1), at, "D", color=color, label=label)
-    ax.set(yticks=range(len(found)), yticklabels=list(found), xlabel="accuracy, %")
-    ax.invert_yaxis()
-    fig.legend(frameon=False, loc="outside upper center", ncols=2)
-    fig.savefig(path, dpi=120)
+    figures.strips(ax, found, ["labels alone", "with the unlabeled images"])
+    ax.set(xlabel="accuracy, %")
+    figures.save(fig, path)
 
 
 def main() -> None:

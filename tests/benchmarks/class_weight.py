@@ -14,6 +14,7 @@ import warnings
 from collections import defaultdict
 from pathlib import Path
 
+import figures
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -86,16 +87,12 @@ def measure(task: str, draw: int) -> dict[str, tuple[float, float]]:
 
 
 def draw_figure(tables: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    """Draw the balanced accuracy of each draw, and the mean, for each task and method."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(8, 2.8), sharey=True, layout="constrained")
-    for ax, (task, table) in zip(axes, tables.items(), strict=True):
-        for at, values in enumerate(table.values()):
-            ax.plot(values[:, 1], np.full(len(values), at), "o", markersize=4, color="0.6")
-            ax.plot(values[:, 1].mean(), at, "D", color="C0")
+    """Draw the balanced accuracy of each task and method."""
+    fig, axes = plt.subplots(1, len(tables), figsize=(8, 3), sharey=True, layout="constrained", squeeze=False)
+    for ax, (task, table) in zip(axes[0], tables.items(), strict=True):
+        figures.strips(ax, {name.replace("`", ""): values[:, 1] for name, values in table.items()})
         ax.set(title=task, xlabel="balanced accuracy, %")
-        ax.set(yticks=range(len(table)), yticklabels=[name.replace("`", "") for name in table])
-    axes[0].invert_yaxis()
-    fig.savefig(path, dpi=120)
+    figures.save(fig, path)
 
 
 def main() -> None:
