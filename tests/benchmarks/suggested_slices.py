@@ -1,11 +1,12 @@
 """Dice after so many annotated slices: those that `suggest_slices` suggests, and random ones.
 
 Hippocampus scans (Decathlon, task 4; the environment variable SSLDEC_DATA names the folder above them) at
-half the resolution: 8 scans to annotate, 16 to test. The first slices are suggested without a segmenter,
-the others by the one fitted on the slices before. The segmenter is a random forest of each voxel's smoothed
-intensities and place, so that a fit takes a second and draws are cheap, or with ``--network`` a small
-`SSLDECSegmenter`, trained on the slices alone. Prints the rows of the table in
-docs/how_to/labeling_loop.md.
+half the resolution: 8 scans to annotate, 16 to test. Suggested in rounds: the first slices are suggested
+without a segmenter, the others by the one fitted on the slices before. Suggested at once: all are suggested
+without a segmenter and without labels. The segmenter is a random forest of each voxel's smoothed intensities
+and place, so that a fit takes a second and draws are cheap, or with ``--network`` a small `SSLDECSegmenter`,
+trained on the slices alone. Prints the rows of the table in docs/how_to/labeling_loop.md, and draws its
+figure.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import figures
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
@@ -27,6 +30,7 @@ from sklearn_ssldec.query import suggest_slices
 from sklearn_ssldec.scans import load_decathlon
 
 AXIS, N_TRAIN, N_TEST = 1, 8, 16
+RANDOM, AT_ONCE, IN_ROUNDS = "random", "suggested at once, without labels", "suggested in rounds"
 NETWORK = {
     "module__width": 0.25, "patch_size": 16, "patches_per_epoch": 32, "batch_size": 4, "pretrain_epochs": 25,
     "max_iter": 0, "device": "cpu",
@@ -83,48 +87,73 @@ def revealed(truth: list[np.ndarray], chosen: list[tuple[int, int]]) -> list[np.
     return maps
 
 
+def measure(draw: int, scans: list, budgets: list[int], network: bool) -> dict[str, list[float]]:
+    """Return the Dice on other scans after each budget of slices, by how they are chosen."""
+    rng = np.random.RandomState(draw)
+    order = rng.permutation(len(scans))
+    X, truth = zip(*(scans[i] for i in order[:N_TRAIN]), strict=True)
+    X_test, truth_test = zip(*(scans[i] for i in order[N_TRAIN : N_TRAIN + N_TEST]), strict=True)
+    every = [(scan, i) for scan, image in enumerate(X) for i in range(image.shape[AXIS])]
+    shuffled = [every[k] for k in rng.permutation(len(every))]
+
+    def suggested(segmenter: Any, labels: list | None, n: int) -> list[tuple[int, int]]:
+        found = suggest_slices(segmenter, X, labels, n, axis=AXIS, random_state=draw)
+        return [(each.scan, each.slice) for each in found]
+
+    def curve(how: str) -> list[float]:
+        chosen: list[tuple[int, int]] = []
+        segmenter, scores = None, []
+        for n in budgets:
+            if how == RANDOM:
+                chosen = shuffled[:n]
+            elif how == AT_ONCE or segmenter is None:
+                chosen = suggested(None, None, n)
+            else:
+                chosen = chosen + suggested(segmenter, revealed(truth, chosen), n - len(chosen))
+            segmenter = SSLDECSegmenter(**NETWORK, random_state=draw) if network else Forest(draw)
+            segmenter.fit(list(X), revealed(truth, chosen))
+            predicted = segmenter.predict(list(X_test))
+            scores.append(dice_score(list(truth_test), predicted, labels=[1, 2], ignore_label=None))
+        print(f"draw {draw}, {how}: {np.round(scores, 4).tolist()}", flush=True)
+        return scores
+
+    return {how: curve(how) for how in (RANDOM, AT_ONCE, IN_ROUNDS)}
+
+
+def draw_figure(table: dict[str, np.ndarray], budgets: list[int], path: Path) -> None:
+    """Draw Dice against the number of slices."""
+    fig, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
+    figures.curves(ax, budgets, table)
+    n_draws = len(table[RANDOM])
+    ax.set(xlabel="annotated slices", ylabel=f"Dice on other scans, mean of {n_draws} draws", xscale="log")
+    ax.set_xticks(budgets, [str(n) for n in budgets])
+    ax.set_xticks([], minor=True)
+    ax.legend(frameon=False)
+    fig.savefig(path, dpi=120)
+
+
 def main() -> None:
-    """Measure draw after draw, and print the table."""
+    """Measure draw after draw, print the table and draw the figure."""
     command_line = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     command_line.add_argument("--network", action="store_true")
     command_line.add_argument("--draws", type=int, default=5)
     command_line.add_argument("--slices", type=int, nargs="+", default=[4, 8, 16, 32])
+    command_line.add_argument("--figure", type=Path, help="where to save the figure")
     arguments = command_line.parse_args()
     torch.set_num_threads(1)
     data = load_decathlon(Path(os.environ["SSLDEC_DATA"]) / "hippocampus", n_volumes=80)
     scans = [halved(*each) for each in zip(data.images, data.labels, strict=True)]
     found = defaultdict(list)
     for draw in range(arguments.draws):
-        rng = np.random.RandomState(draw)
-        order = rng.permutation(len(scans))
-        X, truth = zip(*(scans[i] for i in order[:N_TRAIN]), strict=True)
-        X_test, truth_test = zip(*(scans[i] for i in order[N_TRAIN : N_TRAIN + N_TEST]), strict=True)
-        every = [(scan, i) for scan, image in enumerate(X) for i in range(image.shape[AXIS])]
-        shuffled = [every[k] for k in rng.permutation(len(every))]
-        for how in ("random", "suggested"):
-            chosen: list[tuple[int, int]] = []
-            segmenter = None
-            for n in arguments.slices:
-                if how == "random":
-                    chosen = shuffled[:n]
-                else:
-                    labels = revealed(truth, chosen) if chosen else None
-                    new = suggest_slices(segmenter, X, labels, n - len(chosen), axis=AXIS, random_state=draw)
-                    chosen = chosen + [(each.scan, each.slice) for each in new]
-                segmenter = (
-                    SSLDECSegmenter(**NETWORK, random_state=draw) if arguments.network else Forest(draw)
-                )
-                segmenter.fit(list(X), revealed(truth, chosen))
-                predicted = segmenter.predict(list(X_test))
-                found[how, n].append(
-                    dice_score(list(truth_test), predicted, labels=[1, 2], ignore_label=None)
-                )
-                print(f"draw {draw}, {n} {how} slices: {found[how, n][-1]:.3f}", flush=True)
-    for how in ("random", "suggested"):
-        cells = [
-            f"{np.mean(found[how, n]):.3f} ({np.std(found[how, n], ddof=1):.3f})" for n in arguments.slices
-        ]
-        print(f"| {how} | {' | '.join(cells)} |")
+        for how, scores in measure(draw, scans, arguments.slices, arguments.network).items():
+            found[how].append(scores)
+    table = {how: np.array(rows) for how, rows in found.items()}
+    for how, values in table.items():
+        cells = [f"{m:.3f} ({s:.3f})" for m, s in zip(values.mean(0), values.std(0, ddof=1), strict=True)]
+        n_better = int((values > table[RANDOM]).sum())
+        print(f"| {how} | {' | '.join(cells)} |  better than random in {n_better} of {values.size}")
+    if arguments.figure is not None:
+        draw_figure(table, arguments.slices, arguments.figure)
 
 
 if __name__ == "__main__":
