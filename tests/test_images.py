@@ -8,7 +8,8 @@ from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec._samples.rows import as_samples, reduced_images
+from sklearn_ssldec._samples.reduction import reduced_images
+from sklearn_ssldec._samples.rows import as_samples
 from sklearn_ssldec.algorithm import SSLDEC
 from sklearn_ssldec.augment import RandomAffine, WeakStrong
 from sklearn_ssldec.baselines import FixMatchClassifier, PseudoLabelClassifier

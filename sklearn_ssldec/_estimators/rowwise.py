@@ -19,7 +19,8 @@ from sklearn_ssldec._estimators.base import BaseSSLDEC
 from sklearn_ssldec._estimators.defaults import Auto, choose_auto, image_reduction
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
 from sklearn_ssldec._samples.placing import resolve_device
-from sklearn_ssldec._samples.rows import as_samples, feature_moments, reduced_images, warn_of_scales
+from sklearn_ssldec._samples.reduction import reduced_images
+from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
@@ -59,9 +60,9 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         X = as_samples(X, self.input_shape)
         self.input_shape_ = X.shape[1:]
         self.reduction_ = self._choose_reduction()
-        X = reduced_images(X, self.reduction_)
         labels = encode_labels(y, self.unlabeled_label)
         check_consistent_length(X, y)
+        X = reduced_images(X, self.reduction_)
         self.classes_ = labels.classes
         warn_if_all_labeled(labels, self.unlabeled_label)
         y_call = [labels.codes, labels.classes.tolist()]

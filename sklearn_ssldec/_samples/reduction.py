@@ -1,4 +1,4 @@
-"""Volumes and label maps at a lower resolution, for networks that have to see more of them at a time."""
+"""Images, volumes and label maps at a lower resolution, for networks that have to see more at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sklearn_ssldec._samples.components import unknown_voxels
+from sklearn_ssldec._samples.placing import place
 from sklearn_ssldec._samples.voxels import Corner, Volumes, clipped, cut
 
 # Reduced volumes are kept, for the next patch, as long as all together take no more memory than this.
@@ -105,6 +106,28 @@ def block_means(x: Tensor, factors: Corner) -> Tensor:
     """
     pool = functional.avg_pool3d if len(factors) == 3 else functional.avg_pool2d
     return pool(x[None], factors)[0]
+
+
+def reduced_images(X: np.ndarray, k: int) -> np.ndarray:
+    """Return smaller images, whose pixels are the means of blocks of pixels.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_channels, height, width), float32
+        Images.
+    k : int
+        Side of a block; 1 returns X itself. Blocks at the lower and right border may be smaller.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reduced_images(np.float32([[[[0, 2, 5], [4, 6, 7]]]]), 2)
+    array([[[[3., 6.]]]], dtype=float32)
+    """
+    if k == 1:
+        return X
+    images = place(X, torch.device("cpu"))
+    return functional.avg_pool2d(images, k, ceil_mode=True, count_include_pad=False).numpy()
 
 
 def restored(x: Tensor, factors: Corner, shape: Sequence[int]) -> Tensor:

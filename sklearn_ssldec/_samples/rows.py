@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.sparse import issparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms
 from sklearn.utils.sparsefuncs import mean_variance_axis
-from torch.nn.functional import avg_pool2d
 
 from sklearn_ssldec._warnings import warn
 
@@ -93,32 +91,6 @@ def _refuse_channels_last(X: np.ndarray) -> None:
             "height, width). Pass np.moveaxis(X, -1, 1) or, if the channels do come first, "
             f"input_shape={X.shape[1:]}."
         )
-
-
-def reduced_images(X: np.ndarray, k: int) -> np.ndarray:
-    """Return smaller images, whose pixels are the means of blocks of pixels.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, n_channels, height, width), float32
-        Images.
-    k : int
-        Side of a block; 1 returns X itself. Blocks at the lower and right border may be smaller.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> reduced_images(np.float32([[[[0, 2, 5], [4, 6, 7]]]]), 2)
-    array([[[[3., 6.]]]], dtype=float32)
-    """
-    if k == 1:
-        return X
-    n, n_channels, *size = X.shape
-    reduced = np.empty((n, n_channels, *(-(-side // k) for side in size)), dtype=np.float32)
-    for rows in gen_batches(n, max(1, VALUES_AT_A_TIME // math.prod(X.shape[1:]))):
-        blocks = avg_pool2d(torch.tensor(X[rows]), k, ceil_mode=True, count_include_pad=False)
-        reduced[rows] = blocks.numpy()
-    return reduced
 
 
 class Moments(NamedTuple):

@@ -157,7 +157,7 @@ class Grid:
         shape = self.shape_for(scan)
         if scan.labels is None:
             return [None] * (1 if self.slice_axis is None else shape[self.slice_axis])
-        return [*self._cut(scan.labels if shape == scan.shape else resample_label_map(scan.labels, shape), 0)]
+        return [*self._cut(resample_label_map(scan.labels, shape), 0)]
 
     def restore(self, predicted: list[np.ndarray], scan: Scan) -> np.ndarray:
         """Return the label map of a scan, on its own voxels.
@@ -175,7 +175,7 @@ class Grid:
             The label map.
         """
         labels = predicted[0] if self.slice_axis is None else np.stack(predicted, axis=self.slice_axis)
-        return labels if labels.shape == scan.shape else resample_label_map(labels, scan.shape)
+        return resample_label_map(labels, scan.shape)
 
     def _cut(self, values: np.ndarray, n_channel_axes: int) -> list[np.ndarray]:
         if self.slice_axis is None:

@@ -72,7 +72,7 @@ def segment(args: Namespace) -> None:
     note_scans(folder, scans, grid)
     is_fitted = folder.model_path.exists()
     model = load(folder.model_path) if is_fitted else fit(args, folder, scans, grid)
-    write_results(model, scans, grid, folder, args.names)
+    write_results(model, scans, folder, args.names)
 
 
 def predict(args: Namespace) -> None:
@@ -112,7 +112,7 @@ def predict(args: Namespace) -> None:
         )
     folder.start()
     note_scans(folder, scans, grid)
-    write_results(model, scans, grid, folder, args.names)
+    write_results(model, scans, folder, args.names)
 
 
 def check_packages() -> None:
@@ -278,7 +278,7 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], grid: Grid) -> Any:
     return model
 
 
-def write_results(model: Any, scans: list[Scan], grid: Grid, folder: Folder, names: dict[int, str]) -> None:
+def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int, str]) -> None:
     """Write label maps, pictures and the table of volumes; skip files that exist.
 
     Parameters
@@ -287,14 +287,13 @@ def write_results(model: Any, scans: list[Scan], grid: Grid, folder: Folder, nam
         The model.
     scans : list of Scan
         The scans.
-    grid : Grid
-        What the network sees of them.
     folder : Folder
         Where results go.
     names : dict of int to str
         Names of structures.
     """
     model.set_params(verbose=0)
+    grid = Grid.for_model(model, scans)
     structures = [label for label in model.classes_.tolist() if label != 0]
     rows = []
     for scan in each_with_progress(scans, "Segmenting"):
