@@ -66,12 +66,17 @@ def test_a_frozen_backbone_stays_as_it_is():
     assert not clf.nets_[0].module_.embedding.train().network.training
 
 
-def test_fit_trains_a_copy_of_a_backbone():
+STATISTICS = {"layers.1.running_mean", "layers.1.running_var", "layers.1.num_batches_tracked"}
+
+
+@pytest.mark.parametrize("frozen_norm", [True, False])
+def test_fit_trains_a_copy_of_a_backbone(frozen_norm):
     X, y, _ = bars()
     backbone = Trained()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    clf = SSLDECClassifier(Backbone, module__network=backbone, n_estimators=2, **QUICK).fit(X, y)
-    assert len(changed(clf, backbone)) == len(before)
+    given = {"module__network": backbone, "module__frozen_norm": frozen_norm}
+    clf = SSLDECClassifier(Backbone, **given, n_estimators=2, **QUICK).fit(X, y)
+    assert changed(clf, backbone) == set(before) - (STATISTICS if frozen_norm else set())
     for name, value in backbone.state_dict().items():
         assert_array_equal(value, before[name])
     first, second = (net.module_.embedding.network.layers[0].weight for net in clf.nets_)
@@ -82,11 +87,12 @@ def test_fit_trains_a_copy_of_a_backbone():
 def test_freezer_freezes_weights_but_no_statistics(where):
     X, y, _ = bars()
     backbone = Trained()
-    given = {"module": backbone} if where == "module" else {"module": Backbone, where: backbone}
+    given = {"module": backbone}
+    if where == "module__network":
+        given = {"module": Backbone, where: backbone, "module__frozen_norm": False}
     pattern = "embedding.*" if where == "module" else "embedding.network.*"
     clf = SSLDECClassifier(**given, callbacks=[Freezer(pattern)], **QUICK).fit(X, y)
-    statistics = {"layers.1.running_mean", "layers.1.running_var", "layers.1.num_batches_tracked"}
-    assert changed(clf, backbone) == statistics
+    assert changed(clf, backbone) == STATISTICS
 
 
 def test_parts_have_rates_of_their_own():

