@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
+from sklearn_ssldec._estimators.guidance import smoothed_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -128,6 +129,26 @@ def test_rows_of_features_and_shares_of_classes(moons):
     assert clf.score(X, truth) > 0.8
     skewed = SSLDECClassifier(**quick, class_prior=[0.95, 0.05]).fit(X, y)
     assert np.mean(skewed.predict(X) == 0) > np.mean(clf.predict(X) == 0) + 0.03
+
+
+def test_shares_of_images_follow_a_random_sample_of_labels(digits):
+    images, _, truth = digits
+    quick = {**DRAWN, "max_iter": 1, "min_batches": 5}
+
+    def probabilities(n_labels, **kwargs):
+        y = np.full(len(truth), -1)
+        for c, n in enumerate(n_labels):
+            y[np.flatnonzero(truth == c)[:n]] = c
+        return SSLDECClassifier(**{**quick, **kwargs}).fit(images, y).predict_proba(images)
+
+    shares = smoothed_shares(np.array([20.0, 5.0, 2.0]))
+    assert_array_equal(probabilities([20, 5, 2]), probabilities([20, 5, 2], class_prior=shares))
+    assert np.abs(probabilities([20, 5, 2]) - probabilities([20, 5, 2], class_prior=None)).max() > 1e-3
+    assert_array_equal(probabilities([5, 5, 5]), probabilities([5, 5, 5], class_prior=None))
+    every = {"cycle__targets": "all", "cycle__max_labeled_epochs": 0}
+    assert_array_equal(
+        probabilities([20, 5, 2], **every), probabilities([20, 5, 2], class_prior=None, **every)
+    )
 
 
 def test_saved_and_loaded(digits, fitted, tmp_path):
