@@ -293,8 +293,11 @@ def test_which_structures_are_of_one_piece():
     assert single_component_classes(list(codes), [None] * 10, 4) == (1, 3)
     assert single_component_classes(list(codes[:9]), [None] * 9, 4) == ()  # too few to tell
     unknown = codes.copy()
-    unknown[0, 11, 11] = -1  # a map that is not whole tells nothing
-    assert single_component_classes(list(unknown), [None] * 10, 4) == ()
+    unknown[0, 11, 11] = -1  # a void pixel does not matter
+    assert single_component_classes(list(unknown), [None] * 10, 4) == (1, 3)
+    partial = codes.copy()
+    partial[0, :, ::2] = -1  # a map that is not whole tells nothing
+    assert single_component_classes(list(partial), [None] * 10, 4) == ()
     assert single_component_classes(list(unknown), list(unknown < 0), 4) == (1, 3)
     # Two whole volumes tell as much; one does not.
     assert single_component_classes([codes[:2], codes[2:4]], [None] * 2, 4) == (1, 3)

@@ -101,7 +101,8 @@ class BaseSegmenter(BaseSSLDEC):
         ValueError
             If shapes do not agree, a volume is smaller than what the network sees around a voxel, no voxel is
             labeled, all labels are of one class, a class has a single labeled voxel, labels are negative or
-            lost their mark in an unsigned dtype, label maps are single slices with three axes, X has infinite
+            lost their mark in an unsigned dtype or are those of a mask stored as JPEG, label maps are single
+            slices with three axes, X has infinite
             values or its channels last, a parameter is out of its range, or `annotated_classes` has not one
             entry for each volume, an entry of no class but 0, or one without a class that is marked in its
             volume, or 0 is not a class of y.
@@ -438,7 +439,14 @@ def warn_of_few_slices(shapes: Sequence[Sequence[int]]) -> None:
     """
     if (axis := few_slices(shapes)) is None:
         return
-    median = " x ".join(f"{n:g}" for n in np.median(np.asarray(shapes), axis=0))
+    middle = np.median(np.asarray(shapes), axis=0)
+    median = " x ".join(f"{n:g}" for n in middle)
+    if axis == 2 and middle[axis] in (3, 4):
+        warn(
+            f"X and y were taken for volumes (median shape {median}). If they are pictures and masks in "
+            'colours, docs/how_to/segmentation.md, "Pictures and masks", says how to pass them.'
+        )
+        return
     warn(
         f"The volumes of X have few slices (median shape {median}, slices along axis {axis}). More is "
         "learned from slices that are given one by one, as images, and their label maps alike: "

@@ -91,7 +91,7 @@ class Targets(NamedTuple):
     n_own : int
         The first `n_own` rows are the batch's own; labeled rows that joined it follow.
     is_whole : Tensor of bool of shape (n_rows,), or None
-        Whether the label of each voxel of a patch is known; None if nobody asks.
+        Whether all labels of a patch are known, or but for a few those of its volume; None if nobody asks.
     scribbled : Tensor of bool of shape (n_rows,), or None
         Whether a patch is of a volume with scribbles; None if there are no scribbles.
     """

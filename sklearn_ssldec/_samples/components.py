@@ -15,6 +15,9 @@ from torch import Tensor
 MOST = 0.95
 LEAST_MAPS = {2: 10, 3: 2}
 MOST_MAPS = 200
+# A label map of which this share is known counts as labeled everywhere. Void pixels, which many data sets
+# have between structures or where nobody could tell, do not make labels partial.
+KNOWN = 0.75
 
 
 def unknown_voxels(codes: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
@@ -31,7 +34,7 @@ def unknown_voxels(codes: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
 
 
 def is_complete(codes: np.ndarray, ignored: np.ndarray | None) -> bool:
-    """Return whether all voxels of a label map are known, those aside that are ignored.
+    """Return whether a label map is labeled everywhere, but for a few voxels, those aside that are ignored.
 
     Parameters
     ----------
@@ -39,8 +42,36 @@ def is_complete(codes: np.ndarray, ignored: np.ndarray | None) -> bool:
         Class of each voxel, -1 where it is not known.
     ignored : ndarray of bool, or None
         Voxels that take part in nothing.
+
+    Examples
+    --------
+    >>> is_complete(np.array([0, 0, -1, 1, 1]), None), is_complete(np.array([0, -1, -1, 1, 1]), None)
+    (True, False)
     """
-    return not unknown_voxels(codes, ignored).any()
+    n = codes.size if ignored is None else codes.size - np.count_nonzero(ignored)
+    return bool(np.count_nonzero(unknown_voxels(codes, ignored)) <= (1 - KNOWN) * n)
+
+
+def without_gaps(codes: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
+    """Return a label map in which each voxel that is not known has the code of the nearest one that is.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Class of each voxel, -1 where it is not known; some are.
+    ignored : ndarray of bool, or None
+        Voxels that take part in nothing, which are left as they are.
+
+    Examples
+    --------
+    >>> without_gaps(np.array([0, 0, -1, -1, 1]), None)
+    array([0, 0, 0, 1, 1])
+    """
+    unknown = unknown_voxels(codes, ignored)
+    if not unknown.any():
+        return codes
+    nearest = ndimage.distance_transform_edt(codes < 0, return_distances=False, return_indices=True)
+    return np.where(unknown, codes[tuple(nearest)], codes)
 
 
 def single_component_classes(
@@ -52,7 +83,7 @@ def single_component_classes(
     ----------
     maps : sequence of (ndarray of int, of the volume's spatial shape, or None)
         Class of each voxel, -1 where it is not known, `n_classes` and more where it is one of several. Maps
-        with unknown voxels tell nothing.
+        that are not complete tell nothing.
     ignored : sequence of (ndarray of bool, or None)
         Voxels that take part in nothing.
     n_classes : int

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._samples.components import is_complete
+from sklearn_ssldec._samples.components import is_complete, unknown_voxels
 from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec._samples.reduction import ReducedVolumes, reduced_labels, reduced_mask
 from sklearn_ssldec._samples.scribbles import completed
@@ -50,8 +50,11 @@ class LabeledVolumes:
     ----------
     labeled : list of int
         Volumes with a known voxel.
+    is_complete : dict of int to bool
+        Whether a volume with a label map is labeled everywhere, but for a few voxels.
     unlabeled : list of int
-        Volumes with a voxel whose class is to be found.
+        Volumes with voxels whose classes are to be found: those that are not labeled everywhere, but for a
+        few voxels; if there are none, those with any such voxel.
     """
 
     def __init__(
@@ -71,7 +74,8 @@ class LabeledVolumes:
         self.labeled: list[int] = []
         self.unlabeled: list[int] = []
         self._centers: dict[int, dict[int, np.ndarray]] = {}
-        self._is_complete: dict[int, bool] = {}
+        self.is_complete: dict[int, bool] = {}
+        with_gaps = []
         rng = np.random.default_rng(seed)
         for i, codes in enumerate(maps):
             if codes is None:
@@ -84,12 +88,15 @@ class LabeledVolumes:
                 if len(places) > MANY_CENTERS:
                     places = rng.choice(places, MANY_CENTERS, replace=False)
                 of_class[code] = np.stack(np.unravel_index(places, codes.shape), axis=1)
-            self._is_complete[i] = is_complete(codes, ignored[i])
+            self.is_complete[i] = is_complete(codes, ignored[i])
             if of_class:
                 self.labeled.append(i)
                 self._centers[i] = of_class
-            if not self._is_complete[i] or (codes >= n_classes).any():
+            if not self.is_complete[i] or (codes >= n_classes).any():
                 self.unlabeled.append(i)
+            elif unknown_voxels(codes, ignored[i]).any():
+                with_gaps.append(i)
+        self.unlabeled = self.unlabeled or with_gaps
         self._of_class: dict[int, list[int]] = {}
         for i, of_class in self._centers.items():
             for code in of_class:
@@ -145,7 +152,7 @@ class LabeledVolumes:
             places = self._centers[volume][code]
         else:
             volume = _one_of(self.labeled, generator)
-            if self._is_complete[volume] or self.scribbles:
+            if self.is_complete[volume] or self.scribbles:
                 return volume, self._anywhere(volume, size, generator)
             of_class = self._centers[volume]
             places = of_class[_one_of(sorted(of_class), generator)]
@@ -316,7 +323,8 @@ class DrawnPatches(Dataset):
         n_targets = self.n_classes + (0 if candidates is None else len(candidates))
         classes = torch.arange(n_targets, device=self.device)
         p = (where.unsqueeze(1) == classes.view(-1, *[1] * len(self.size))).float()
-        is_whole, scribbled = (where != -1).flatten(1).all(1), None
+        of_whole = torch.tensor([self.source.is_complete.get(i, False) for i in drawn_from])
+        is_whole, scribbled = (where != -1).flatten(1).all(1) | move(of_whole, self.device), None
         if self.source.scribbles:
             scribbled = move(torch.tensor([i in self.source.labeled for i in drawn_from]), self.device)
             is_whole = torch.zeros_like(is_whole)

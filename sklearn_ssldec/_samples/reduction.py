@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_ssldec._samples.components import unknown_voxels
+from sklearn_ssldec._samples.components import KNOWN, is_complete, unknown_voxels, without_gaps
 from sklearn_ssldec._samples.placing import place
 from sklearn_ssldec._samples.voxels import Corner, Volumes, clipped, cut
 
@@ -198,6 +198,8 @@ def reduced_mask(mask: np.ndarray, factors: Corner) -> np.ndarray:
 def labeled_parts(codes: np.ndarray, ignored: np.ndarray | None) -> list[tuple[np.ndarray, tuple[int, ...]]]:
     """Return what of a label map is labeled everywhere, with its axes: the whole, or else some slices.
 
+    A few voxels of it may be unknown; they get the code of the nearest known one.
+
     Parameters
     ----------
     codes : ndarray of int
@@ -212,15 +214,18 @@ def labeled_parts(codes: np.ndarray, ignored: np.ndarray | None) -> list[tuple[n
         there are none.
     """
     axes = tuple(range(codes.ndim))
+    if is_complete(codes, ignored):
+        return [(without_gaps(codes, ignored), axes)]
     unknown = unknown_voxels(codes, ignored)
-    if not unknown.any():
-        return [(codes, axes)]
     for axis in axes if codes.ndim > 2 else ():
         others = tuple(i for i in axes if i != axis)
-        slices = np.flatnonzero(~unknown.any(axis=others) & (codes > 0).any(axis=others))
+        is_labeled = unknown.mean(axis=others) <= 1 - KNOWN
+        slices = np.flatnonzero(is_labeled & (codes > 0).any(axis=others))
         if len(slices) > 0:
             chosen = slices[np.linspace(0, len(slices) - 1, min(MOST_SLICES, len(slices))).astype(int)]
-            return [(codes.take(i, axis=axis), others) for i in chosen]
+            masks = [None if ignored is None else ignored.take(i, axis=axis) for i in chosen]
+            of_slices = [codes.take(i, axis=axis) for i in chosen]
+            return [(without_gaps(*each), others) for each in zip(of_slices, masks, strict=True)]
     return []
 
 

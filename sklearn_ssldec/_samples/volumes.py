@@ -17,6 +17,8 @@ from sklearn_ssldec.labels import UNLABELED_CODE
 SLAB = 2**22
 # Beyond it, float32 is infinite.
 LARGEST = float(np.finfo(np.float32).max)
+# JPEG turns the 0 and 255 of a mask into values that are up to so far away.
+JPEG_SPREAD = 32
 
 
 @dataclass(frozen=True)
@@ -413,7 +415,16 @@ def check_shapes(volumes: Sequence[np.ndarray], maps: Sequence[np.ndarray | None
             continue
         if labels.shape == volume.shape[:-1]:
             raise ValueError(_channels_last(i, volume))
-        raise ValueError(f"X[{i}] has spatial shape {volume.shape[1:]}, but y[{i}] has shape {labels.shape}.")
+        hint = ""
+        if labels.ndim == 3 and labels.shape[-1] in (3, 4) and labels.shape[:-1] == volume.shape[-2:]:
+            hint = (
+                " It seems to be an image in colours; a label map has one integer a pixel. Pass "
+                f"y[{i}][..., 0] if its channels are equal; otherwise docs/how_to/segmentation.md, "
+                '"Pictures and masks", says how to number colours.'
+            )
+        raise ValueError(
+            f"X[{i}] has spatial shape {volume.shape[1:]}, but y[{i}] has shape {labels.shape}.{hint}"
+        )
 
 
 def _channels_last(i: int, volume: np.ndarray) -> str:
@@ -684,11 +695,41 @@ def _check_found(found: dict[int, int], unlabeled_label: int, ignore_label: int 
         raise ValueError(
             f"y must have labels of at least 2 classes, got one class only: {next(iter(found))}."
         )
+    if from_jpeg(found):
+        raise ValueError(
+            f"y has {len(found)} labels, and nearly all voxels are close to 0 or to 255: it seems to be a "
+            "mask that was stored as JPEG, which changes values a little. Pass y > 127. If these are labels "
+            "after all, number them from 0 on."
+        )
     if single := sorted(value for value, count in found.items() if count < 2):
         raise ValueError(
             f"Class {single[0]} labels a single voxel in all of y, which nothing can be learned from. Label "
             f"more voxels of it, or mark this one as unlabeled ({unlabeled_label})."
         )
+
+
+def from_jpeg(counts: Mapping[int, int]) -> bool:
+    """Return whether labels are those of a mask with the values 0 and 255 that was stored as JPEG.
+
+    Parameters
+    ----------
+    counts : mapping of int to int
+        The number of voxels of each label.
+
+    Examples
+    --------
+    >>> from_jpeg({0: 900, 1: 50, 3: 20, 90: 3, 251: 9, 254: 60, 255: 400})
+    True
+    >>> from_jpeg({0: 900, 1: 50, 2: 20, 255: 9}) or from_jpeg(dict.fromkeys(range(256), 9))
+    False
+    """
+    near = {value: n for value, n in counts.items() if min(value, 255 - value) <= JPEG_SPREAD}
+    for upper in (False, True):
+        of_half = [n for value, n in counts.items() if (value > 127) == upper]
+        near_end = [n for value, n in near.items() if (value > 127) == upper]
+        if len(near_end) < 3 or sum(near_end) < 0.9 * sum(of_half):
+            return False
+    return max(counts) <= 255
 
 
 class Statistics(NamedTuple):
