@@ -371,3 +371,23 @@ def test_running_target_forgets():
     for q in (first, first, second):
         target(q)
     torch.testing.assert_close(target.frequencies, torch.tensor([0.5, 0.5]))
+
+
+# Distances from the centroids -------------------------------------------------------------------------------
+
+
+def test_gradients_of_assignments_are_exact():
+    z = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    centers = (100 + torch.randn(6, 3, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z, c: log_soft_assignment(100 + z, c, 10.0, axis=1), (z, centers))
+    far = torch.tensor([[1e30, 0.0], [0.0, 1.0]], requires_grad=True)
+    log_soft_assignment(far, torch.eye(2)).sum().backward()
+    assert far.grad.isfinite().all()
+
+
+def test_assignments_do_not_depend_on_how_many_differences_are_held(monkeypatch):
+    z, centers = torch.randn(50, 7, 3), torch.randn(5, 3)
+    at_once = log_soft_assignment(z, centers)
+    monkeypatch.setattr("sklearn_ssldec.clustering.MANY_DIFFERENCES", 40)
+    assert torch.equal(log_soft_assignment(z, centers), at_once)
+    assert log_soft_assignment(z[:0], centers).shape == (0, 7, 5)
