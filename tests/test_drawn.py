@@ -374,3 +374,24 @@ def test_scribbles_tell_nothing_of_the_shares():
     one_map = segmenter(**quick).fit(images, [maps[0], *scribbles]).nets_[0].target_
     assert one_map.n_labeled_calls > 0
     assert one_map.labeled_shares[1] > 0.1  # what the map has, and the scribbles have not
+
+
+# Orientation ------------------------------------------------------------------------------------------------
+
+
+def bars(upright, n=4, size=32, seed=0):
+    """Return noisy images with a bar, three pixels wide, from left to right or from top to bottom."""
+    rng = np.random.default_rng(seed)
+    maps = np.zeros((n, size, size), dtype=int)
+    for labels in maps:
+        first = rng.integers(4, size - 8)
+        labels[first : first + 3] = 1
+    maps = maps.transpose(0, 2, 1) if upright else maps
+    return maps + 0.3 * rng.standard_normal(maps.shape), maps
+
+
+def test_mirrored_patches_show_a_structure_in_any_orientation():
+    images, maps = bars(upright=False)
+    augment = Compose(RandomAffine(degrees=30, shift=0.0, zoom=0.3, mirror=True), GaussianNoise(0.1))
+    seg = segmenter(pretrain_epochs=4, max_iter=0, augment=augment).fit(images, [*maps[:2], None, None])
+    assert seg.score(*bars(upright=True, seed=1)) > 0.85
