@@ -133,6 +133,49 @@ class RandomTranslation:
         return f"RandomTranslation({self.pixels!r})"
 
 
+class RandomFlip:
+    """Mirror half of the images, or volumes, of a batch.
+
+    For what is the same thing in a mirror: photographs from left to right, images from a microscope along
+    both axes. Digits and letters are not. No default flips.
+
+    Parameters
+    ----------
+    axes : sequence of int, default=(-1,)
+        The spatial axes that are mirrored, each by a draw of its own. They count from the first spatial axis
+        or, negative, from the last, so -1 is the width.
+
+    Raises
+    ------
+    ValueError
+        When called, if a batch does not have one of the axes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RandomFlip()(torch.zeros(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 32, 32])
+    """
+
+    spatial = True
+
+    def __init__(self, axes: Sequence[int] = (-1,)) -> None:
+        self.axes = axes
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Return the batch with half of its images mirrored."""
+        n_dims = batch.ndim - 2
+        for axis in self.axes:
+            if not -n_dims <= axis < n_dims:
+                raise ValueError(f"axes must be from {-n_dims} to {n_dims - 1} here, got {self.axes!r}.")
+            chosen = torch.rand(len(batch), *[1] * (batch.ndim - 1), device=batch.device) < 0.5
+            batch = torch.where(chosen, batch.flip(axis if axis < 0 else axis + 2), batch)
+        return batch
+
+    def __repr__(self) -> str:
+        return f"RandomFlip({self.axes!r})"
+
+
 class RandomAffine:
     """Rotate, scale, shear and shift each image, or volume, of a batch, a little and at random.
 

@@ -14,6 +14,7 @@ from sklearn_ssldec.augment import (
     RandAugment,
     RandomAffine,
     RandomBlur,
+    RandomFlip,
     RandomGamma,
     RandomShades,
     RandomTranslation,
@@ -22,6 +23,7 @@ from sklearn_ssldec.augment import (
 
 IMAGES = [
     RandomTranslation(1),
+    RandomFlip(),
     RandomAffine(15, 0.1, 0.1, 0.1, 0.1),
     RandomGamma(),
     RandomShades(),
@@ -68,6 +70,30 @@ def test_translation_moves_by_whole_pixels_and_repeats_the_border():
     padded = torch.nn.functional.pad(image, [1] * 4, mode="replicate")[0, 0]
     windows = {tuple(padded[i : i + 5, j : j + 5].flatten().tolist()) for i in range(3) for j in range(3)}
     assert {tuple(one.flatten().tolist()) for one in moved} == windows
+
+
+@pytest.mark.parametrize(
+    ("axes", "mirrored"), [((-1,), [[-1]]), ((0,), [[2]]), ((-2, -1), [[2], [3], [2, 3]]), ((), [])]
+)
+def test_flips_half_of_the_images_along_each_axis(axes, mirrored):
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    flipped = RandomFlip(axes)(image.repeat(400, 1, 1, 1))
+    for one in (image, *(image.flip(each) for each in mirrored)):
+        share = (flipped == one).flatten(1).all(1).float().mean()
+        assert_allclose(share, 1 / (1 + len(mirrored)), atol=0.08)
+
+
+def test_volumes_are_flipped_too():
+    volume = torch.arange(24.0).reshape(1, 1, 2, 3, 4)
+    flipped = RandomFlip((0,))(volume.repeat(50, 1, 1, 1, 1))
+    assert {one.flatten()[0].item() for one in flipped} == {0.0, 12.0}
+    assert all(torch.equal(one, volume[0]) or torch.equal(one, volume[0].flip(1)) for one in flipped)
+
+
+@pytest.mark.parametrize("axis", [2, -3])
+def test_an_axis_that_cannot_be_flipped_is_refused(axis):
+    with pytest.raises(ValueError, match=r"axes must be from -2 to 1 here, got"):
+        RandomFlip((axis,))(torch.zeros(2, 3, 4, 4))
 
 
 def test_affine_without_change_is_the_identity():

@@ -16,6 +16,7 @@ from sklearn_ssldec.augment import (
     Cutout,
     GaussianNoise,
     RandomAffine,
+    RandomFlip,
     RandomIntensity,
     RandomTranslation,
 )
@@ -59,7 +60,9 @@ def test_what_waits_is_seen():
 @pytest.mark.parametrize("module", [MLP((20,), 3), ConvNet((1, 20, 20), 3, width=0.1)])
 @pytest.mark.parametrize("hard", [False, True])
 def test_step(module, hard):
-    images = Compose(RandomAffine(15, shear=0.1), RandomTranslation(), Cutout(), RandomIntensity())
+    images = Compose(
+        RandomAffine(15, shear=0.1), RandomTranslation(), RandomFlip(), Cutout(), RandomIntensity()
+    )
     augment = GaussianNoise(0.1) if isinstance(module, MLP) else Compose(images, GaussianNoise(0.1))
     net = net_of(EmbeddingNetwork(module, ClusteringLayer(3, 3)), augment=augment)
     shape = (20,) if isinstance(module, MLP) else (1, 20, 20)

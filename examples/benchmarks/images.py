@@ -9,7 +9,10 @@ fashion_100     Fashion-MNIST, 10,000 and 1000
 svhn            SVHN-derived (grey digits cut from SVHN's test crops; not the benchmark), 5000 and 500
 digits          scikit-learn's 8x8 digits, 1257 and 100
 colour          colour digits from SVHN's training crops, 800 and 200
+cifar           CIFAR-10, photographs, 10,000 and 1000; only if asked for (--tasks cifar)
 
+CIFAR-10 is read from a folder cifar_10 of image files, train/<class>/* and test/<class>/*, or else from
+cifar_10.npz (x_train, y_train, x_test and y_test, with images of shape (3, 32, 32)).
 The error is that on test images. The data are read from --data (default: the environment variable
 SSLDEC_DATA). Finished fits are kept in a JSON lines file and are not run again.
 """
@@ -28,8 +31,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from PIL import Image
 from sklearn.base import BaseEstimator
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_files
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -40,7 +44,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec.datasets import load_npz, mask_labels
+from sklearn_ssldec.datasets import FOLDER_VARIABLE, load_npz, mask_labels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
 from _protocol import SSLDEC, flat, image_methods
@@ -85,7 +89,9 @@ TASKS = {
     "digits": Task("", 1_257, 10),
     "colour": Task("svhn_derived.npz", 800, 20),
     "mnist_60000": Task("mnist.npz", 60_000, 10),
+    "cifar": Task("cifar_10.npz", 10_000, 100),
 }
+OPTIONAL = ("mnist_60000", "cifar")
 
 
 class Draw(NamedTuple):
@@ -103,10 +109,20 @@ def images(task: str) -> tuple[np.ndarray, ...]:
     if task == "digits":
         digits = load_digits()
         return np.float32(digits.images), digits.target
+    photographs = Path(os.environ.get(FOLDER_VARIABLE, "")) / "cifar_10"
+    if task == "cifar" and photographs.is_dir():
+        return *of_folder(photographs / "train"), *of_folder(photographs / "test")
     arrays = load_npz(TASKS[task].file)
     if task == "colour":
         return arrays["x_color"].transpose(0, 3, 1, 2), arrays["y_color"]
     return tuple(arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+
+
+def of_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read colour images of the same size from a folder with a folder for each class."""
+    files = load_files(folder, load_content=False, shuffle=False)
+    pixels = np.stack([np.asarray(Image.open(name).convert("RGB")) for name in files.filenames])
+    return pixels.transpose(0, 3, 1, 2), files.target
 
 
 def load(task: str, draw: int) -> Draw:
@@ -180,7 +196,9 @@ def main() -> None:
     """Read the command line, run what is not in the file, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = list(estimators({}))
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS)[:-1], choices=TASKS)
+    parser.add_argument(
+        "--tasks", nargs="*", default=[task for task in TASKS if task not in OPTIONAL], choices=TASKS
+    )
     parser.add_argument("--methods", nargs="*", default=names, choices=names)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--first-draw", type=int, default=0)
