@@ -156,13 +156,16 @@ class DrawnSSLDEC(SSLDEC):
 
     def labeled_accuracy(self) -> float:
         """Return the accuracy on the labels of some samples."""
-        return self.M.probe(self.X, self.n_classes)[0]
+        accuracy, self.probed = self.M.probe(self.X, self.n_classes)
+        return accuracy
 
     def update_share(self) -> float:
-        """Predict a few samples anew, and return the share whose predicted class changed."""
-        before = self.predicted
-        _, self.predicted = self.M.probe(self.X, self.n_classes)
-        share_changed = (self.predicted != before).float().mean().item()
+        """Return the share of a few samples whose predicted class changed, by the probe that was made last.
+
+        `train_to_threshold` ends with one, after all training of the iteration.
+        """
+        share_changed = (self.probed != self.predicted).float().mean().item()
+        self.predicted = self.probed
         self.outcome.n_calm = self.outcome.n_calm + 1 if share_changed <= self.settings.tol else 0
         self.outcome.n_iter += 1
         return share_changed
