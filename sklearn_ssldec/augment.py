@@ -144,6 +144,9 @@ class RandomFlip:
     axes : sequence of int, default=(-1,)
         The spatial axes that are mirrored, each by a draw of its own. They count from the first spatial axis
         or, negative, from the last, so -1 is the width.
+    turn : bool, default=False
+        Whether to turn as well: half of the images, if they are square, get their axes exchanged. With
+        ``axes=(-2, -1)``, all eight orientations then are equally frequent.
 
     Raises
     ------
@@ -159,8 +162,8 @@ class RandomFlip:
 
     spatial = True
 
-    def __init__(self, axes: Sequence[int] = (-1,)) -> None:
-        self.axes = axes
+    def __init__(self, axes: Sequence[int] = (-1,), turn: bool = False) -> None:
+        self.axes, self.turn = axes, turn
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the batch with half of its images mirrored."""
@@ -170,10 +173,13 @@ class RandomFlip:
                 raise ValueError(f"axes must be from {-n_dims} to {n_dims - 1} here, got {self.axes!r}.")
             chosen = torch.rand(len(batch), *[1] * (batch.ndim - 1), device=batch.device) < 0.5
             batch = torch.where(chosen, batch.flip(axis if axis < 0 else axis + 2), batch)
+        if self.turn and batch.ndim == 4 and batch.shape[2] == batch.shape[3]:
+            chosen = torch.rand(len(batch), 1, 1, 1, device=batch.device) < 0.5
+            batch = torch.where(chosen, batch.transpose(2, 3), batch)
         return batch
 
     def __repr__(self) -> str:
-        return f"RandomFlip({self.axes!r})"
+        return f"RandomFlip({self.axes!r}, turn={self.turn!r})"
 
 
 class RandomAffine:
@@ -199,9 +205,6 @@ class RandomAffine:
     axis : int, default=None
         Volumes are turned around this spatial axis only, and sheared across it: for few slices, which would
         turn out of the volume. None: around all.
-    mirror : bool, default=False
-        Whether to mirror along each axis with probability 1/2, and to turn square images by 90 degrees with
-        probability 1/2: for images that have no top and no left.
 
     Attributes
     ----------
@@ -230,10 +233,9 @@ class RandomAffine:
         zoom: float = 0.0,
         spacing: Sequence[float] | None = None,
         axis: int | None = None,
-        mirror: bool = False,
     ) -> None:
         self.degrees, self.scale, self.shear, self.shift = degrees, scale, shear, shift
-        self.zoom, self.spacing, self.axis, self.mirror = zoom, spacing, axis, mirror
+        self.zoom, self.spacing, self.axis = zoom, spacing, axis
 
     @property
     def reach(self) -> float:
@@ -259,24 +261,7 @@ class RandomAffine:
             matrices = torch.cat(
                 [matrices[..., :n_dims] * (self.zoom * zoom).exp(), matrices[..., n_dims:]], 2
             )
-        if self.mirror:
-            matrices = self._mirrored(matrices, batch.shape[2:] if size is None else size)
         return _warp(batch, matrices, size, self.spacing)
-
-    def _mirrored(self, matrices: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the matrices after some of the axes were mirrored, and of square images exchanged."""
-        n_dims = len(size)
-        coin = torch.rand(n_dims + 1, len(matrices), 1, device=matrices.device) < 0.5
-        turned = torch.stack(
-            [
-                torch.where(each, -column, column)
-                for each, column in zip(coin[:n_dims], matrices[..., :n_dims].unbind(2), strict=True)
-            ],
-            dim=2,
-        )
-        if n_dims == 2 and size[0] == size[1] and len(set(self.spacing or (1,))) == 1:
-            turned = torch.where(coin[-1, ..., None], turned.flip(2), turned)
-        return torch.cat([turned, matrices[..., n_dims:]], dim=2)
 
     def _draw_2d(self, batch: Tensor) -> Tensor:
         limits = (math.radians(self.degrees), self.scale, self.scale, self.shear, *[2 * self.shift] * 2)
@@ -321,8 +306,7 @@ class RandomAffine:
     def __repr__(self) -> str:
         return (
             f"RandomAffine(degrees={self.degrees!r}, scale={self.scale!r}, shear={self.shear!r}, "
-            f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r}, axis={self.axis!r}, "
-            f"mirror={self.mirror!r})"
+            f"shift={self.shift!r}, zoom={self.zoom!r}, spacing={self.spacing!r}, axis={self.axis!r})"
         )
 
 
