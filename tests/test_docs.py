@@ -211,9 +211,6 @@ def test_the_table_of_defaults_tells_what_guides_the_targets(autos):
     assert [cell == "estimated" for cell in differ["class_prior"][:3]] == [
         auto.guidance.estimate_shares for auto in autos
     ]
-    assert [cell.startswith("of labels") for cell in differ["class_prior"][:3]] == [
-        auto.guidance.label_shares for auto in autos
-    ]
     told = [[] if cell == "None" else cell.split("; ") for cell in differ["teachers"][:3]]
     assert [len(names) for names in told] == [len(auto.guidance.teachers) for auto in autos]
 

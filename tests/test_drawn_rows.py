@@ -7,7 +7,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
-from sklearn_ssldec._estimators.guidance import smoothed_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -131,26 +130,6 @@ def test_rows_of_features_and_shares_of_classes(moons):
     assert np.mean(skewed.predict(X) == 0) > np.mean(clf.predict(X) == 0) + 0.03
 
 
-def test_shares_of_images_follow_a_random_sample_of_labels(digits):
-    images, _, truth = digits
-    quick = {**DRAWN, "max_iter": 1, "min_batches": 5}
-
-    def probabilities(n_labels, **kwargs):
-        y = np.full(len(truth), -1)
-        for c, n in enumerate(n_labels):
-            y[np.flatnonzero(truth == c)[:n]] = c
-        return SSLDECClassifier(**{**quick, **kwargs}).fit(images, y).predict_proba(images)
-
-    shares = smoothed_shares(np.array([20.0, 5.0, 2.0]))
-    assert_array_equal(probabilities([20, 5, 2]), probabilities([20, 5, 2], class_prior=shares))
-    assert np.abs(probabilities([20, 5, 2]) - probabilities([20, 5, 2], class_prior=None)).max() > 1e-3
-    assert_array_equal(probabilities([5, 5, 5]), probabilities([5, 5, 5], class_prior=None))
-    every = {"cycle__targets": "all", "cycle__max_labeled_epochs": 0}
-    assert_array_equal(
-        probabilities([20, 5, 2], **every), probabilities([20, 5, 2], class_prior=None, **every)
-    )
-
-
 def test_saved_and_loaded(digits, fitted, tmp_path):
     images, _, _ = digits
     persistence.save(fitted, tmp_path / "clf.ssldec")
@@ -203,25 +182,6 @@ def drawn_net(**kwargs):
 def rows(n=10, n_labeled=4, **kwargs):
     codes = torch.tensor([i % 2 if i < n_labeled else -1 for i in range(n)])
     return LabeledRows(torch.arange(float(n))[:, None], codes, 2, **kwargs)
-
-
-def test_an_iteration_predicts_its_probes_once(digits, monkeypatch):
-    """Also if labels are trained to a threshold: the last probe sees the state that the iteration ends in."""
-    probe, found = DrawnRowNet.probe, []
-
-    def counted(net, X, n_classes):
-        found.append(probe(net, X, n_classes))
-        return found[-1]
-
-    monkeypatch.setattr(DrawnRowNet, "probe", counted)
-    images, y, _ = digits
-    short = {**DRAWN, "pretrain_epochs": 1, "min_batches": 5}
-    clf = SSLDECClassifier(**short, cycle__max_labeled_epochs=200).fit(images, y)
-    assert any(record["labeled_epochs"] > 0 for record in clf.history_[1:])
-    n_probes = [1 + record["labeled_epochs"] for record in clf.history_[1:]]
-    assert len(found) == 2 + sum(n_probes)
-    before, last = (found[1 + sum(n_probes[:n])][1] for n in (len(n_probes) - 1, len(n_probes)))
-    assert clf.history_[-1]["share_changed"] == (before != last).float().mean().item()
 
 
 def test_unlabeled_rows_are_drawn_without_replacement():

@@ -20,7 +20,7 @@ from torch import nn
 from sklearn_ssldec._compat import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn_ssldec._estimators.defaults import Auto, pretrain_epochs
 from sklearn_ssldec._estimators.ensemble import Checkpoints, train_ensemble
-from sklearn_ssldec._estimators.guidance import Gain, Guidance, Teacher, shares_of_random_labels
+from sklearn_ssldec._estimators.guidance import Gain, Guidance, Teacher
 from sklearn_ssldec._estimators.starting import Start, starts_from
 from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows, Scans
@@ -292,9 +292,6 @@ class BaseSSLDEC(BaseEstimator):
             starts = starts_from(networks, self._net_classes, labels.classes, self.n_estimators)
         candidates = labels.candidates if isinstance(labels, MapLabels) else None
         prior = check_class_prior(params.get("class_prior"), labels.known, labels.classes, candidates)
-        guidance = make_guidance(params.get("class_prior"), params.get("teachers"), auto)
-        if guidance.label_shares:
-            prior = shares_of_random_labels(labels.known, len(labels.classes))
         anew = make_settings(
             {**params, **self._of_part("cycle")}, auto, method, labels, net_params["batch_size"]
         )
@@ -302,6 +299,7 @@ class BaseSSLDEC(BaseEstimator):
         if isinstance(samples, Rows) and samples.drawn:
             net_params["target_views"] = settings.target_views
         is_auto = isinstance(self.module, str)
+        guidance = make_guidance(params.get("class_prior"), params.get("teachers"), auto)
         fallback = "cycle__fallback" in self._parts and self._of_part("cycle").get(
             "fallback", auto.guidance.fallback
         )
@@ -469,19 +467,14 @@ def make_guidance(class_prior: Any, teachers: Any, auto: Auto) -> Guidance:
     TypeError
         If a teacher is not a classifier with ``fit`` and ``predict_proba``.
     """
-    is_auto = isinstance(class_prior, str) and class_prior == "auto"
-    chosen = Guidance(
-        auto.guidance.teachers,
-        estimate_shares=is_auto and auto.guidance.estimate_shares,
-        label_shares=is_auto and auto.guidance.label_shares,
-    )
+    estimate = isinstance(class_prior, str) and class_prior == "auto" and auto.guidance.estimate_shares
     if isinstance(teachers, str):
-        return chosen
+        return Guidance(auto.guidance.teachers, estimate)
     listed = [] if teachers is None else teachers if isinstance(teachers, (list, tuple)) else [teachers]
     for each in listed:
         if isinstance(each, type) or not (hasattr(each, "fit") and hasattr(each, "predict_proba")):
             raise TypeError(f"teachers must be classifiers with fit and predict_proba, got {each!r}.")
-    return replace(chosen, teachers=tuple(Teacher(each) for each in listed))
+    return Guidance(tuple(Teacher(each) for each in listed), estimate)
 
 
 def check_class_prior(

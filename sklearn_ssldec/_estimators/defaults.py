@@ -163,7 +163,6 @@ def drawn_images(auto: Auto, shape: tuple[int, ...]) -> Auto:
         auto,
         augment=WeakStrong(auto.augment, Compose(auto.augment, RandomShades(), Cutout(0.3))),
         cycle={**auto.cycle, **DRAWN_IMAGE_CYCLE, "max_iter": math.ceil(n_batches / 100)},
-        guidance=Guidance(label_shares=True),
         pretrain_batches=1000,
     )
 

@@ -214,8 +214,7 @@ class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None,
     shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
     "auto" estimates the shares for tables, once after pre-training, from the labels and by EM from
     the predictions [2]_; if all classes have about the same number of labels, these were drawn class
-    by class, and only the predictions count. For images whose targets are drawn, "auto" takes the
-    shares of the labels, smoothed, unless they were drawn class by class. Otherwise it is None.
+    by class, and only the predictions count. For rows of up to 3 features and images "auto" is None.
 """,
     "teachers": """
 teachers : "auto", classifier, list of classifiers or None, default="auto"

@@ -60,9 +60,7 @@ class Guidance:
     teachers : tuple of Teacher
         The teachers.
     estimate_shares : bool
-        Whether the shares of the classes are estimated from the labels and the predictions.
-    label_shares : bool
-        Whether the labels alone tell the shares, if they are a random sample.
+        Whether the shares of the classes are estimated.
     prior_count : float
         Left-out labels that the network is taken to have predicted, before any of them is seen.
     fallback : bool
@@ -71,7 +69,6 @@ class Guidance:
 
     teachers: tuple[Teacher, ...] = ()
     estimate_shares: bool = False
-    label_shares: bool = False
     prior_count: float = 2.0
     fallback: bool = False
 
@@ -212,20 +209,6 @@ def class_shares(Q: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if not are_drawn_by_class(counts):
         return mixture_shares(Q / learned, n * smoothed_shares(counts), n)
     return smoothed_shares(max(n, 50) * mixture_shares(Q / learned, np.ones(k), n))
-
-
-def shares_of_random_labels(codes: np.ndarray, n_classes: int) -> np.ndarray | None:
-    """Return the shares of the classes as labels tell that are a random sample; None if they are none.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,), int
-        Class of each labeled sample, -1 for an unlabeled one.
-    n_classes : int
-        Number of classes.
-    """
-    counts = np.bincount(codes[codes >= 0], minlength=n_classes).astype(float)
-    return None if are_drawn_by_class(counts) else smoothed_shares(counts)
 
 
 # The teachers -----------------------------------------------------------------------------------------------
