@@ -184,6 +184,25 @@ def rows(n=10, n_labeled=4, **kwargs):
     return LabeledRows(torch.arange(float(n))[:, None], codes, 2, **kwargs)
 
 
+def test_an_iteration_predicts_its_probes_once(digits, monkeypatch):
+    """Also if labels are trained to a threshold: the last probe sees the state that the iteration ends in."""
+    probe, found = DrawnRowNet.probe, []
+
+    def counted(net, X, n_classes):
+        found.append(probe(net, X, n_classes))
+        return found[-1]
+
+    monkeypatch.setattr(DrawnRowNet, "probe", counted)
+    images, y, _ = digits
+    short = {**DRAWN, "pretrain_epochs": 1, "min_batches": 5}
+    clf = SSLDECClassifier(**short, cycle__max_labeled_epochs=200).fit(images, y)
+    assert any(record["labeled_epochs"] > 0 for record in clf.history_[1:])
+    n_probes = [1 + record["labeled_epochs"] for record in clf.history_[1:]]
+    assert len(found) == 2 + sum(n_probes)
+    before, last = (found[1 + sum(n_probes[:n])][1] for n in (len(n_probes) - 1, len(n_probes)))
+    assert clf.history_[-1]["share_changed"] == (before != last).float().mean().item()
+
+
 def test_unlabeled_rows_are_drawn_without_replacement():
     some, every = rows(max_rows=5), rows()
     generator = torch.Generator().manual_seed(0)
