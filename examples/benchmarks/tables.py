@@ -122,7 +122,7 @@ HEAD = """Measured by `make results-tables`; means over the tables, in %. The JS
 *Supervised start* is the network that SSLDEC starts from (`max_iter=0`). [The
 experiments](../experiments/tables.md) name the tables that were tuned on. Seconds are those of one thread of
 a busy machine: CPU seconds in newer rows, the clock's in older ones. A summary has the methods and the draws
-that are complete.
+that are complete. The further tables, which had no part in choosing the defaults, need `--arff`.
 """
 
 
@@ -315,10 +315,14 @@ def summarize(rows: list[dict]) -> str:
     for protocol, part in frame.groupby("protocol", sort=False):
         further = part.table.isin(FURTHER)
         tuned = part.table.isin(TUNING)
-        groups = {"tuned on": tuned, "not tuned on": ~tuned & ~further, "not seen before": further}
+        groups = {
+            "tables tuned on": tuned,
+            "tables not tuned on": ~tuned & ~further,
+            "further tables": further,
+        }
         for title, chosen in groups.items():
             if chosen.any():
-                lines += [f"## {protocol}, tables {title}", "", *_summary(part[chosen]), ""]
+                lines += [f"## {protocol}, {title}", "", *_summary(part[chosen]), ""]
     return "\n".join(lines)
 
 
