@@ -238,7 +238,8 @@ def load_book(folder: Path, name: str, n_labels: int, split: int) -> Draw:
     rows = loadmat(folder / f"splits{number}-labeled{n_labels}.mat")["idxLabs"][split] - 1
     labeled = np.zeros(len(X), dtype=bool)
     labeled[rows] = True
-    return Draw(StandardScaler().fit_transform(X), np.unique(y.ravel(), return_inverse=True)[1], labeled)
+    X = X if name == "Text" else StandardScaler().fit_transform(X)  # TF-IDF rows have length 1
+    return Draw(X, np.unique(y.ravel(), return_inverse=True)[1], labeled)
 
 
 def measure(estimator: BaseEstimator, data: Draw) -> dict[str, float]:

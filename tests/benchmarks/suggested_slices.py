@@ -32,7 +32,7 @@ from sklearn_ssldec.scans import load_decathlon
 AXIS, N_TRAIN, N_TEST = 1, 8, 16
 RANDOM, AT_ONCE, IN_ROUNDS = "random", "suggested at once, without labels", "suggested in rounds"
 NETWORK = {
-    "module__width": 0.25, "patch_size": 16, "patches_per_epoch": 32, "batch_size": 4, "pretrain_epochs": 25,
+    "module__width": 0.25, "patch_size": 16, "patches_per_epoch": 32, "batch_size": 4, "pretrain_epochs": 100,
     "max_iter": 0, "device": "cpu",
 }  # fmt: skip
 
