@@ -33,13 +33,15 @@ class Trained(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=2),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.AdaptiveMaxPool2d(2),
-        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(
+                nn.Conv2d(3, 8, 5, stride=2),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.Dropout(0.1),
+                nn.AdaptiveMaxPool2d(2),
+            )
 
     def forward(self, x):
         return self.layers(x).flatten(1)
