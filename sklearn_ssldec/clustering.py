@@ -91,27 +91,36 @@ def _log_kernel(z: Tensor, centers: Tensor, alpha: float, axis: int) -> Tensor:
     """Return the logarithm of eq. 1's numerator, with the clusters along the last axis."""
     if z.dtype in (torch.float16, torch.bfloat16):
         z, centers = z.float(), centers.float()
-    squared_distance: Tensor = _SquaredDistances.apply(z.movedim(axis, -1), centers)
+    z = z.movedim(axis, -1)
+    if z.ndim > 2 and not torch.compiler.is_compiling():
+        squared_distance: Tensor = _SquaredDistances.apply(z, centers)
+    else:
+        squared_distance = _squared_distances(z, centers)
     # Beyond the largest floats all clusters are equally far; torch 2.4's log1p of the very largest is inf.
     scaled = (squared_distance / alpha).clamp_max(torch.finfo(z.dtype).max / 4)
     return -(alpha + 1) / 2 * torch.log1p(scaled)
 
 
+def _squared_distances(z: Tensor, centers: Tensor) -> Tensor:
+    """Return the squared distances of embeddings, with their features along the last axis, from centroids."""
+    # The explicit difference, not torch.cdist: that one changes its algorithm, and its rounding, with
+    # the number of rows, so that a sample's probabilities would depend on the batch it came in.
+    return (z.unsqueeze(-2) - centers).square().sum(-1)
+
+
 class _SquaredDistances(torch.autograd.Function):
-    """Squared distances of embeddings, with their features along the last axis, from centroids.
+    """`_squared_distances` of voxels, a part of them at a time.
 
     What autograd would keep and compute grows with the number of voxels times classes times features: with
-    eleven classes, two thirds of the time of a training step.
+    eleven classes, two thirds of the time of a training step. `torch.export` cannot trace this.
     """
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, centers: Tensor) -> Tensor:
         """Return the distances of shape (..., n_clusters)."""
         ctx.save_for_backward(z, centers)
-        # The explicit difference, not torch.cdist: that one changes its algorithm, and its rounding, with
-        # the number of rows, so that a sample's probabilities would depend on the batch it came in.
         rows = z.reshape(-1, z.shape[-1]).split(max(1, MANY_DIFFERENCES // centers.numel()))
-        found = torch.cat([(some.unsqueeze(-2) - centers).square().sum(-1) for some in rows])
+        found = torch.cat([_squared_distances(some, centers) for some in rows])
         return found.view(*z.shape[:-1], len(centers))
 
     @staticmethod
