@@ -99,7 +99,7 @@ class Backbone(nn.Module):
         super().train(mode)
         if self.frozen:
             self.network.eval()
-        if self.frozen_norm:
+        elif self.frozen_norm:
             for module in self.network.modules():
                 if getattr(module, "running_mean", None) is not None:
                     module.eval()
