@@ -1,5 +1,6 @@
 """Label maps in which a few pixels were left open, and masks as image files hold them."""
 
+import warnings
 from unittest.mock import Mock
 
 import numpy as np
@@ -134,3 +135,16 @@ def test_masks_in_colours_get_a_hint():
     volumes = [mask + rng.standard_normal(mask.shape) for _ in range(2)]
     with pytest.warns(UserWarning, match=r"taken for volumes .*60 x 60 x 3.* pictures and masks in colours"):
         plan_for(volumes, [mask, None])
+
+
+def test_masks_that_number_objects_get_a_hint():
+    rng = np.random.default_rng(0)
+    cells = [np.kron(np.arange(n).reshape(-1, 5), np.ones((4, 4), int)) for n in (25, 40)]
+    images = [np.minimum(mask, 1) + rng.standard_normal(mask.shape) for mask in cells]
+    with pytest.warns(UserWarning, match=r"y has 40 classes, .* up to different .* pass y > 0 instead"):
+        plan_for(images, cells)
+    organs = [cells[1], np.where(cells[1] == 7, 8, cells[1])]  # one is missing
+    for maps in (organs, [cells[1], None]):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*number objects")
+            plan_for([images[1], images[1]], maps)

@@ -378,7 +378,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None if data is None else Path(data))
     parser.add_argument("--arff", type=Path, help="folder of the further tables")
     parser.add_argument("--book", type=Path, help="folder of the SSL-book sets (data1.mat and so on)")
-    parser.add_argument("--tables", nargs="*", help="only these (default: all)")
+    names = (*TUNING, *EVIDENCE, *FURTHER, *BOOK)
+    parser.add_argument(
+        "--tables", nargs="*", choices=names, metavar="NAME", help="only these (default: all)"
+    )
     parser.add_argument("--methods", nargs="*", choices=list(methods()), help="only these (default: all)")
     parser.add_argument("--draws", type=int, nargs="*", default=list(range(5)), help="their numbers")
     protocols = (*RANDOM, "ten_per_class", "ssl_book")

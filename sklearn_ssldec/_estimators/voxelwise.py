@@ -46,6 +46,7 @@ from sklearn_ssldec._samples.volumes import (
     count_axes,
     encode_label_maps,
     is_collection,
+    may_number_objects,
     voxels_outside,
     with_partial_labels,
 )
@@ -124,6 +125,12 @@ class BaseSegmenter(BaseSSLDEC):
             warn(
                 f"y has no unlabeled voxel (none is {self.unlabeled_label}), so that the network is trained "
                 "on the labels alone. Add volumes without labels; their label map may be None."
+            )
+        if may_number_objects(labels):
+            warn(
+                f"y has {len(self.classes_)} classes, and its label maps hold 0, 1, 2 and so on up to "
+                "different numbers. If these number objects, as cells, pass y > 0 instead: the segmenter "
+                "tells classes apart, not the objects of a class."
             )
         warn_of_few_slices(shapes)
         self.plan_ = self._make_plan(shapes, labels)

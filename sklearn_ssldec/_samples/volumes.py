@@ -19,6 +19,8 @@ SLAB = 2**22
 LARGEST = float(np.finfo(np.float32).max)
 # JPEG turns the 0 and 255 of a mask into values that are up to so far away.
 JPEG_SPREAD = 32
+# Label maps with numbers from 0 up to different ones, of which one is at least this, may number objects.
+MANY_OBJECTS = 20
 
 
 @dataclass(frozen=True)
@@ -706,6 +708,34 @@ def _check_found(found: dict[int, int], unlabeled_label: int, ignore_label: int 
             f"Class {single[0]} labels a single voxel in all of y, which nothing can be learned from. Label "
             f"more voxels of it, or mark this one as unlabeled ({unlabeled_label})."
         )
+
+
+def may_number_objects(labels: MapLabels) -> bool:
+    """Return whether label maps may have a number for each object instead of each class.
+
+    Numbers of objects begin anew in every map, and end where its objects do.
+
+    Parameters
+    ----------
+    labels : MapLabels
+        Label maps.
+
+    Examples
+    --------
+    >>> cells = [np.arange(n).repeat(4).reshape(-1, 4) for n in (30, 50)]
+    >>> may_number_objects(encode_label_maps(cells, [(30, 4), (50, 4)]))
+    True
+    >>> may_number_objects(encode_label_maps([cells[0], cells[0]], [(30, 4)] * 2))
+    False
+    """
+    last = []
+    for codes in labels.maps:
+        if codes is not None:
+            found = np.unique(codes[codes >= 0])
+            if len(found) == 0 or labels.classes[found[-1]] != len(found) - 1:
+                return False
+            last.append(len(found))
+    return len(set(last)) > 1 and max(last) > MANY_OBJECTS
 
 
 def from_jpeg(counts: Mapping[int, int]) -> bool:
