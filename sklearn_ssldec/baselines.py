@@ -940,6 +940,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {net__scaling}
         {net__spacing}
         {net__reduction}
+        {net__predict_scales}
 
     Attributes
     ----------
@@ -986,6 +987,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "net__scaling",
         "net__spacing",
         "net__reduction",
+        "net__predict_scales",
     )
 
     def __init__(

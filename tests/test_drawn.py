@@ -48,7 +48,7 @@ def segmenter(kind=SSLDECSegmenter, **kwargs):
 
 
 # Enough to compare two fits, and too little to learn from.
-TWO_STEPS = {"patches_per_epoch": 16, "cycle__labeled_threshold": 0.0}
+TWO_STEPS = {"patches_per_epoch": 16, "cycle__labeled_threshold": 0.0, "net__predict_scales": [1]}
 
 
 @pytest.fixture(scope="module")

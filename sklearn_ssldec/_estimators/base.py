@@ -99,6 +99,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "net__scaling": [StrOptions({"volume"}), None],
     "net__spacing": ["array-like", None],
     "net__reduction": [AUTO, "array-like", Integral],
+    "net__predict_scales": [AUTO, "array-like"],
 }
 
 
@@ -279,7 +280,12 @@ class BaseSSLDEC(BaseEstimator):
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **method.net_params, **self._of_part("net")}
-        for name in ("scaling", "spacing", "reduction"):  # of the samples and of the plan, not of the net
+        for name in (
+            "scaling",
+            "spacing",
+            "reduction",
+            "predict_scales",
+        ):  # of the samples and of the plan, not of the net
             net_params.pop(name, None)
         of_loss = ("mix", "dice_weight", "min_confidence")
         net_params |= {name: v for name, v in self._of_part("cycle").items() if name in of_loss}

@@ -418,6 +418,13 @@ warm_start : bool, default=False
   labeled everywhere, keep a Dice score of 0.95; 1, which reduces nothing, where `patch_size` or
   `module` is set.
 """,
+    "net__predict_scales": """
+- ``net__predict_scales`` ("auto" or sequence of float): sizes at which each volume is predicted, as
+  multiples of its own; the probabilities are averaged. Axes across which a patch is a few slices are
+  left as they are. Prediction takes longer accordingly, and ``[1]``, the paper's, predicts the volume
+  as it is. May be set after `fit`. Default: "auto", 0.87, 1, 1.15 and 1.3 where targets are drawn, else
+  1; `plan_` says which.
+""",
     "net__reduction_rows": """
 - ``net__reduction`` ("auto" or int): side of the blocks of pixels that are one pixel for the network; their
   mean is its value. Default: "auto", which leaves at least 48 pixels of the shorter side, and 1 for

@@ -83,6 +83,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {net__scaling}
         {net__spacing}
         {net__reduction}
+        {net__predict_scales}
 
     Attributes
     ----------
@@ -145,6 +146,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "net__scaling",
         "net__spacing",
         "net__reduction",
+        "net__predict_scales",
     )
 
     def __init__(

@@ -22,6 +22,7 @@ from sklearn_ssldec._estimators.outcomes import (
     warn_of_outcomes,
 )
 from sklearn_ssldec._estimators.planning import (
+    PREDICT_SCALES,
     choose_reduction,
     draws_targets,
     few_slices,
@@ -29,6 +30,7 @@ from sklearn_ssldec._estimators.planning import (
     name_network,
     plan,
     reduced_spacing,
+    thin_axis,
 )
 from sklearn_ssldec._samples.components import single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
@@ -41,6 +43,7 @@ from sklearn_ssldec._samples.volumes import (
     as_annotated_classes,
     as_given,
     as_label_maps,
+    as_scales,
     as_spacing,
     as_volumes,
     count_axes,
@@ -138,6 +141,7 @@ class BaseSegmenter(BaseSSLDEC):
             self.plan_["scribbles"] = self._has_scribbles(labels)
         auto = choose_auto_voxels(self.plan_, resolve_device(self.device))
         patch_params = {name: self.plan_[name] for name in ("patches_per_epoch", "balance")}
+        patch_params["predict_scales"] = self._predict_scales()
         if self._is_drawn():
             patch_params["single_component"] = of_one_piece = self._single_component(labels)
             self.plan_["largest_component"] = self.classes_[list(of_one_piece)].tolist()
@@ -305,6 +309,19 @@ class BaseSegmenter(BaseSSLDEC):
             return given
         return as_patch_size(given, self.n_dims_, "net__reduction")
 
+    def _predict_scales(self) -> tuple[tuple[float, ...], ...]:
+        """Return the sizes at which volumes are predicted, as multiples of each side."""
+        given = self._of_part("net").get("predict_scales", "auto")
+        # Segmenters that were saved before there was a plan, or sizes in it, have none.
+        plan = getattr(self, "plan_", {})
+        if isinstance(given, str):
+            given = plan.get("predict_scales", (1.0,))
+        thin = thin_axis(plan["patch_size"]) if "patch_size" in plan else None
+        return tuple(
+            tuple(1.0 if axis == thin else scale for axis in range(self.n_dims_))
+            for scale in as_scales(given)
+        )
+
     def _reduction_for(
         self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
     ) -> tuple[int, ...]:
@@ -393,6 +410,9 @@ class BaseSegmenter(BaseSSLDEC):
         if "kernels" in chosen and ("n_levels" in module or "strides" in module):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
+        scales = self._of_part("net").get("predict_scales", "auto")
+        by_default = PREDICT_SCALES if drawn else (1.0,)
+        chosen["predict_scales"] = by_default if isinstance(scales, str) else as_scales(scales)
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
 
@@ -425,11 +445,12 @@ class BaseSegmenter(BaseSSLDEC):
         outside = voxels_outside(volumes)
         samples = place_volumes(volumes, outside, self._scaling(), torch.device("cpu"))
         check_sizes(samples, self.nets_[0].margin)
+        scales = self._predict_scales()
         for i in tqdm(range(len(volumes)), desc="predict", unit="volume", disable=not self.verbose):
             members = []
             for net in self.nets_:
                 with net.threads():
-                    members.append(net.predict_volume(samples, i).cpu().numpy())
+                    members.append(net.predict_volume(samples, i, scales).cpu().numpy())
             probabilities = mean_probabilities(members, axis=0)
             if outside[i] is not None:
                 probabilities[:, outside[i]] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -78,6 +78,20 @@ def draw_view(augment: Callable[..., Tensor], image: Tensor, progress: float = 0
         moved = apply(part, torch.cat([batch, coordinates], dim=1), progress)
         batch, coordinates = moved[:, :n_channels], moved[:, n_channels:]
     return View(batch[0], None if coordinates is None else coordinates[0])
+
+
+def resized(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return a volume at another size, by linear interpolation.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_channels, *spatial)
+        The volume, or the probabilities of its voxels.
+    shape : sequence of int
+        Spatial shape of the result.
+    """
+    mode = "trilinear" if len(shape) == 3 else "bilinear"
+    return functional.interpolate(x[None], size=tuple(shape), mode=mode)[0]
 
 
 def put_back(q: Tensor, coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -245,6 +245,36 @@ def as_spacing(spacing: Any, n_dims: int, name: str = "spacing") -> tuple[float,
     return tuple(sides.tolist())
 
 
+def as_scales(scales: Any) -> tuple[float, ...]:
+    """Return the sizes at which volumes are predicted, as multiples of their own.
+
+    Parameters
+    ----------
+    scales : sequence of float
+        The user's argument.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold one or more numbers between 0.1 and 10.
+
+    Examples
+    --------
+    >>> as_scales([1, 1.25])
+    (1.0, 1.25)
+    """
+    try:
+        found = np.asarray(scales, dtype=float)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.ndim != 1 or len(found) == 0 or not ((found >= 0.1) & (found <= 10)).all():
+        raise ValueError(
+            'net__predict_scales must be "auto" or hold numbers from 0.1 to 10, as [0.87, 1, 1.15]; '
+            f"got {scales!r}."
+        )
+    return tuple(found.tolist())
+
+
 def count_axes(maps: Sequence[np.ndarray | None]) -> int:
     """Return the number of spatial axes that the label maps have.
 

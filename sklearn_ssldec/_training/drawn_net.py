@@ -175,7 +175,9 @@ class DrawnNet(Drawing, VoxelNet):
         codes = torch.empty(len(X), dtype=torch.int16)
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
-            codes[start:stop] = hard_assignment(X.take(volume, self.predict_volume(X, volume)).half()).cpu()
+            codes[start:stop] = hard_assignment(
+                X.take(volume, self.predict_volume(X, volume, self.predict_scales)).half()
+            ).cpu()
         return codes
 
     def epoch_size(self, n_rows: int) -> float:

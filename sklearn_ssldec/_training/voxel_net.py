@@ -14,13 +14,16 @@ from sklearn_ssldec._samples.patch_batches import PatchBatches, PatchRows, augme
 from sklearn_ssldec._samples.patches import auto_tile_size, tiles
 from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec._samples.reduction import ReducedVolumes, restored
-from sklearn_ssldec._samples.views import draw_view, put_back
+from sklearn_ssldec._samples.views import draw_view, put_back, resized
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.clustering import merge_candidates
 
 # Largest memory of a tile's activations on a CPU if `tile_size` is "auto".
 TILE_BYTES = 2**31
+
+# Sizes of a volume, as multiples of each of its sides.
+Scales = tuple[tuple[float, ...], ...]
 
 
 class VoxelNet(SSLDECNet):
@@ -46,6 +49,8 @@ class VoxelNet(SSLDECNet):
         Share of the patches centred on a voxel of a class drawn uniformly.
     tile_size : int or "auto"
         Largest side of the output tiles in prediction.
+    predict_scales : tuple of (tuple of float)
+        Sizes at which `predict_codes` predicts a volume, as in `predict_volume`.
     iterator_train : class
         Iterator of the batches.
     **kwargs : dict
@@ -72,6 +77,7 @@ class VoxelNet(SSLDECNet):
         patches_per_epoch: int = 32,
         balance: float = 0.5,
         tile_size: int | str = "auto",
+        predict_scales: Scales = (),
         iterator_train: type = PatchBatches,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +85,7 @@ class VoxelNet(SSLDECNet):
         self.patch_size, self.margin = patch_size, margin
         self.context, self.stride = context, stride
         self.patches_per_epoch, self.balance, self.tile_size = patches_per_epoch, balance, tile_size
+        self.predict_scales = predict_scales
         self.measured_: dict[int, float] = {}
 
     def make_rows(self, X: Any, P: Any, index: Tensor | None) -> PatchRows:
@@ -135,7 +142,7 @@ class VoxelNet(SSLDECNet):
         # Each process predicts all volumes. Rounding may differ, and all must continue with the same numbers.
         return self.strategy_.joined(Q)
 
-    def predict_volume(self, X: Volumes, volume: int) -> Tensor:
+    def predict_volume(self, X: Volumes, volume: int, scales: Scales = ()) -> Tensor:
         r"""Predict one volume, tile by tile, at the resolution of training.
 
         Parameters
@@ -144,16 +151,32 @@ class VoxelNet(SSLDECNet):
             The volumes.
         volume : int
             Number of the volume.
+        scales : tuple of (tuple of float), default=()
+            Sizes at which the volume is predicted, as multiples of each of its sides; the predictions are
+            averaged. By default its own size only.
 
         Returns
         -------
         Tensor of shape (n_classes, \*spatial), float32
             Q, on the net's device.
         """
-        if self.reduction is None:
-            return self._from_tiles(X, volume)
-        q = self._from_tiles(ReducedVolumes(X, self.reduction), volume)
-        return restored(q, self.reduction, X.shape(volume))
+        seen = X if self.reduction is None else ReducedVolumes(X, self.reduction)
+        q = self._at_scales(seen, volume, scales)
+        return q if self.reduction is None else restored(q, self.reduction, X.shape(volume))
+
+    def _at_scales(self, X: Volumes | ReducedVolumes, volume: int, scales: Scales) -> Tensor:
+        """Return Q of a volume, the mean over the sizes at which it is predicted."""
+        shape = X.shape(volume)
+        sizes = [tuple(max(1, round(n * k)) for n, k in zip(shape, scale, strict=True)) for scale in scales]
+        total = torch.empty(0)
+        for size in sizes or [shape]:
+            if size == shape:
+                q = self._from_tiles(X, volume)
+            else:
+                image = resized(X.patch(volume, (0,) * len(shape), shape), size)
+                q = resized(self._from_tiles(Volumes([image]), 0), shape)
+            total = total.add_(q) if len(total) > 0 else q
+        return total.div_(max(1, len(sizes)))
 
     def _from_tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
         """Return Q of a volume, tile by tile."""
@@ -235,7 +258,8 @@ class VoxelNet(SSLDECNet):
         floats = self.floats_per_voxel(n_channels)
         n_voxels = math.prod(n + 2 * m for n, m in zip(shape, self.margin, strict=True))
         if 4 * floats * n_voxels <= n_bytes:  # few slices have no use for the margin that a cube needs
-            return max(shape)
+            # In whole strides, of which the last one may lie half outside: the volume is one tile.
+            return -(-max(shape) // self.stride) * self.stride
         return auto_tile_size(floats, max(self.margin) + self.context, len(self.margin), n_bytes)
 
     def floats_per_voxel(self, n_channels: int) -> float:
