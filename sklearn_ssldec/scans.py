@@ -421,7 +421,8 @@ def find_cases(
     FileNotFoundError
         If a folder does not exist or holds no NIfTI file.
     ValueError
-        If a label file belongs to no scan, or channels of a case are missing.
+        If a label file belongs to no scan, channels of a case are missing, or a file is there as ``.nii`` and
+        as ``.nii.gz``.
 
     Examples
     --------
@@ -489,8 +490,9 @@ def load_decathlon(
     FileNotFoundError
         If there is no scan.
     ValueError
-        If no label file has the name of a scan, channels of a case are missing, a label file holds values
-        that are not whole numbers, or the voxels of a case's files do not lie in the same places.
+        If no label file has the name of a scan, channels of a case are missing, two files have one name, a
+        label file holds values that are not whole numbers, or the voxels of a case's files do not lie in the
+        same places.
     ImportError
         If nibabel is not installed.
 
@@ -765,10 +767,14 @@ def _check_same_grid(one: _Grid, other: _Grid, orientation: str) -> None:
 def _as_labels(values: np.ndarray, path: str | os.PathLike) -> np.ndarray:
     """Return the labels that a file holds as integers."""
     if values.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            rounded = np.rint(values)
-            distance = np.abs(values - rounded).max()
-        if not distance <= LABEL_TOLERANCE:
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{os.fspath(path)!r} does not hold labels: it has values that are NaN or infinite. Give "
+                "these voxels a label, or -1 if they have none."
+            )
+        rounded = np.rint(values)
+        distance = np.abs(values - rounded).max()
+        if distance > LABEL_TOLERANCE:
             raise ValueError(
                 f"{os.fspath(path)!r} does not hold labels: values are up to {distance:.2g} away from a "
                 "whole number. Was it resampled with interpolation, or is it a map of probabilities?"
@@ -849,8 +855,15 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     """Return the NIfTI files of a folder by their names without ending, in order."""
     # macOS leaves "._name" beside the files of an archive.
     files = [path for path in sorted(folder.glob("*.nii*")) if not path.name.startswith(".")]
-    matches = [(re.fullmatch(r"(.+)\.nii(\.gz)?", path.name), path) for path in files]
-    return {match[1]: path for match, path in matches if match}
+    found: dict[str, Path] = {}
+    for path in files:
+        if match := re.fullmatch(r"(.+)\.nii(\.gz)?", path.name):
+            if other := found.get(match[1]):
+                raise ValueError(
+                    f"{os.fspath(other)!r} and {path.name!r} are files of one name. Remove one of them."
+                )
+            found[match[1]] = path
+    return found
 
 
 def _nibabel() -> Any:
