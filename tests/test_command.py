@@ -280,14 +280,30 @@ def test_other_results_are_replaced_only_if_asked(finished, tmp_path, capsys):
     assert (folder / "out" / "volumes.csv").read_text().startswith("scan,labeled,1_ml")
 
 
-def test_a_run_that_reached_nothing_is_begun_anew(tmp_path, capsys):
+def test_a_run_that_reached_nothing_is_begun_anew(tmp_path, monkeypatch):
     write_folder(tmp_path)
-    message = one_class(tmp_path)
-    assert run(tmp_path, *QUICK) == 2
-    assert message in capsys.readouterr().err
-    shutil.rmtree(tmp_path / "labels")
-    write_folder(tmp_path)  # mended
+
+    def stop(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(steps, "fit", stop)
+    assert run(tmp_path, *QUICK, "--seed", "1") == 2
+    monkeypatch.undo()
     assert run(tmp_path, *QUICK) == 0
+
+
+def test_an_interrupted_run_that_replaces_another_goes_on(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "run")
+    folder = tmp_path / "run"
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "draw", stop)
+    assert run(folder, *QUICK, "--overwrite") == 130
+    monkeypatch.undo()
+    monkeypatch.setattr(steps, "fit", lambda *args: pytest.fail("fitted again"))
+    assert run(folder, *QUICK, "--overwrite") == 0
 
 
 # --- wrong input: one line, status 2, and nothing is lost
@@ -324,6 +340,35 @@ def one_class(folder):
     image = nibabel.load(folder / "labels" / "a.nii.gz")
     nibabel.save(nibabel.Nifti1Image(np.ones(image.shape, np.int16), image.affine), image.get_filename())
     return "class"
+
+
+def labels_that_are_nan(folder):
+    image = nibabel.load(folder / "labels" / "a.nii.gz")
+    values = np.where(image.get_fdata() > 0, 1, np.nan).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, image.affine), image.get_filename())
+    return "it has values that are NaN"
+
+
+def a_file_twice(folder):
+    (folder / "scans" / "c.nii").write_text("an older version")
+    return "c.nii.gz' are files of one name"
+
+
+def spoil_scan(folder, where, value):
+    image = nibabel.load(folder / "scans" / "b.first.nii.gz")
+    values = image.get_fdata(dtype=np.float32)
+    values[where] = value
+    nibabel.save(nibabel.Nifti1Image(values, image.affine), image.get_filename())
+
+
+def a_scan_of_nan(folder):
+    spoil_scan(folder, ..., np.nan)
+    return "b.first.nii.gz' has no values"
+
+
+def a_scan_with_infinity(folder):
+    spoil_scan(folder, (0, 0, 0), np.inf)
+    return "b.first.nii.gz' holds infinity"
 
 
 def labels_of_another_shape(folder):
@@ -398,7 +443,8 @@ def out_with_a_damaged_record(folder):
         no_scans, no_folder, labels_without_a_scan, no_label_file, no_labeled_voxel, one_class,
         labels_of_another_shape, labels_elsewhere, labels_that_are_none, a_scan_cut_short,
         a_header_cut_short, a_single_slice, a_scan_that_is_none, scans_of_other_axes, scans_of_other_channels,
-        out_below_a_file, out_with_something_else, out_with_a_damaged_record,
+        labels_that_are_nan, a_file_twice, a_scan_of_nan, a_scan_with_infinity, out_below_a_file,
+        out_with_something_else, out_with_a_damaged_record,
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_in_a_line(spoil, tmp_path, capsys):
@@ -411,6 +457,49 @@ def test_wrong_input_is_told_in_a_line(spoil, tmp_path, capsys):
     assert line.startswith("ssldec: error: ")
     assert message in line
     assert all(path.read_bytes() == content for path, content in inputs.items())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (one_class, (), "at least 2 classes"),
+        (a_scan_of_nan, (), "b.first.nii.gz"),
+        (a_scan_with_infinity, (), "b.first.nii.gz"),
+        (None, ("--device", "nonsense"), "device must be"),
+        (None, ("--names", "2=tumor"), "name for label 2; the labels are [0, 1]"),
+    ],
+)
+def test_wrong_input_does_not_cost_the_results_that_it_would_replace(
+    spoil, options, message, finished, tmp_path, capsys
+):
+    shutil.copytree(finished, tmp_path / "run")
+    folder = tmp_path / "run"
+    if spoil:
+        spoil(folder)
+    before = times(folder)
+    assert run(folder, *QUICK, "--overwrite", *options) == 2
+    assert message in capsys.readouterr().err
+    assert times(folder) == before
+
+
+def test_predicting_names_a_scan_that_is_wrong_before_it_begins(finished, tmp_path, capsys):
+    shutil.copytree(finished / "scans", tmp_path / "scans")
+    predict = ["predict", str(finished / "out" / "model.safetensors"), str(tmp_path / "scans")]
+    predict += ["--out", str(tmp_path / "out")]
+    assert main([*predict, "--names", "2=tumor"]) == 2
+    assert "name for label 2; the labels are [0, 1]" in capsys.readouterr().err
+    a_scan_with_infinity(tmp_path)
+    assert main(predict) == 2
+    assert "b.first.nii.gz' holds infinity" in capsys.readouterr().err
+    assert times(tmp_path / "out") == {}
+
+
+def test_a_slice_without_values_is_refused_where_slices_are_images(tmp_path, capsys):
+    write_scan(tmp_path / "scans" / "a.nii.gz", (30, 30, 3), np.eye(4), tmp_path / "labels" / "a.nii.gz")
+    write_scan(tmp_path / "scans" / "b.first.nii.gz", (30, 30, 3), np.eye(4))
+    spoil_scan(tmp_path, np.s_[:, :, 0], np.nan)
+    assert run(tmp_path, *QUICK) == 2
+    assert "b.first.nii.gz' has a slice without values" in capsys.readouterr().err
 
 
 def test_results_do_not_go_where_the_scans_are(tmp_path, capsys):
@@ -469,7 +558,15 @@ def test_a_missing_package_is_named_with_what_to_install(package, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--seed", "-1"), ("--names", "anterior"), ("--names", "1="), ("--max-iter", "x")]
+    "wrong",
+    [
+        ("--seed", "-1"),
+        ("--names", "anterior"),
+        ("--names", "1="),
+        ("--names", "1=a,1=b"),
+        ("--max-iter", "x"),
+        ("--seed", "4294967296"),
+    ],
 )
 def test_wrong_options_are_told_by_argparse(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--labels", metavar="DIR", required=True, help="folder with the label maps of some of them"
     )
-    one.add_argument("--seed", type=_natural, default=0, help="number that fixes what is random (default: 0)")
+    one.add_argument("--seed", type=_seed, default=0, help="number that fixes what is random (default: 0)")
     one.add_argument(
         "--max-iter", type=_natural, metavar="N", help="stop after N iterations; 0: learn from labels alone"
     )
@@ -123,9 +123,14 @@ def _add(commands: Any, name: str, short: str, text: str) -> argparse.ArgumentPa
 
 
 def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if (number := _natural(text)) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is too large; the largest is {2**32 - 1}")
     return number
 
 
@@ -135,6 +140,8 @@ def _names(text: str) -> dict[int, str]:
         label, _, name = part.partition("=")
         if not name.strip() or not label.strip().lstrip("-").isdigit():
             raise argparse.ArgumentTypeError(f"{part!r} is not a label and a name, such as 1=anterior")
+        if int(label) in names:
+            raise argparse.ArgumentTypeError(f"label {int(label)} has two names")
         names[int(label)] = name.strip()
     return names
 

@@ -25,7 +25,7 @@ class Folder:
     call : dict
         What decides the results: the command, its settings, and the scans.
     overwrite : bool
-        Whether results of an earlier run may be replaced.
+        Whether results of an earlier run may be replaced. An interrupted run of the same call goes on.
 
     Attributes
     ----------
@@ -43,15 +43,19 @@ class Folder:
     def __init__(self, path: str | os.PathLike, call: dict[str, Any], overwrite: bool) -> None:
         self.path, self.call = Path(path), call
         self.earlier = self._read()
+        difference = "" if self.earlier is None else _difference(self.earlier["call"], call)
+        is_interrupted = self.earlier is not None and not difference and not self.earlier.get("finished")
         # What has stopped before the first checkpoint leaves nothing to lose, and nothing to go on with.
-        self.overwrites = self.earlier is not None and (overwrite or not self._has_results())
+        self.overwrites = self.earlier is not None and (
+            not self._has_results() or (overwrite and not is_interrupted)
+        )
         if self.earlier is None:
             if self.path.exists() and any(not each.name.startswith(".") for each in self.path.iterdir()):
                 raise FileExistsError(
                     f"The folder {str(self.path)!r} is not empty, and holds no results of ssldec. Name a "
                     "new one."
                 )
-        elif not self.overwrites and (difference := _difference(self.earlier["call"], call)):
+        elif not self.overwrites and difference:
             raise FileExistsError(
                 f"The folder {str(self.path)!r} holds the results of another run: {difference}. Name a new "
                 "one, or pass --overwrite to replace them."

@@ -18,7 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECSegmenter, __version__
+from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
+from sklearn_ssldec.command.checks import check_labels, check_names, check_values
 from sklearn_ssldec.command.folder import Folder, describe_scans, digest
 from sklearn_ssldec.command.grid import Grid, Scan
 from sklearn_ssldec.display import OutlineDisplay
@@ -50,6 +52,7 @@ def segment(args: Namespace) -> None:
         If Ctrl-C has ended the fit.
     """
     check_packages()
+    resolve_device(args.device)  # refused before results are replaced
     cases = find_cases(args.images, args.labels)
     check_apart(args.out, args.images, args.labels)
     settings: dict[str, Any] = {
@@ -66,8 +69,8 @@ def segment(args: Namespace) -> None:
         return
     scans = list(read_scans(cases))
     grid = Grid.of(scans)
-    if not any(scan.labels is not None and (scan.labels != args.unlabeled).any() for scan in scans):
-        raise ValueError(f"No voxel in {args.labels!r} is labeled: all are {args.unlabeled}.")
+    check_values(scans, grid.slice_axis)
+    check_names(args.names, check_labels(scans, args.labels, args.unlabeled))
     folder.start()
     note_scans(folder, scans, grid)
     is_fitted = folder.model_path.exists()
@@ -92,6 +95,7 @@ def predict(args: Namespace) -> None:
     model = load(args.model, device=None if args.device == "auto" else args.device)
     if not isinstance(model, SSLDECSegmenter | PseudoLabelSegmenter):
         raise ValueError(f"{args.model} is a {type(model).__name__}, and no model of scans.")
+    check_names(args.names, model.classes_.tolist())
     cases = find_cases(args.images, n_channels=model.n_channels_)
     check_apart(args.out, args.images)
     settings = {"model": digest(args.model), "names": {str(key): name for key, name in args.names.items()}}
@@ -110,6 +114,7 @@ def predict(args: Namespace) -> None:
             f"{scans[0].path!r} has {n_channels} channels and {n_dims} axes; the model was made for "
             f"{model.n_channels_} and {model.n_dims_}."
         )
+    check_values(scans, grid.slice_axis)
     folder.start()
     note_scans(folder, scans, grid)
     write_results(model, scans, folder, args.names)
