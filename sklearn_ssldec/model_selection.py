@@ -656,8 +656,8 @@ def compare_with_supervised(
     Raises
     ------
     ValueError
-        If X, y and `groups` differ in length, no row is labeled, test folds overlap, or `unlabeled_label`
-        contradicts the estimator.
+        If `estimator` is no classifier, X, y and `groups` differ in length, no row is labeled, test folds
+        overlap, or `unlabeled_label` contradicts the estimator.
 
     Notes
     -----
@@ -676,6 +676,11 @@ def compare_with_supervised(
     >>> print(compare_with_supervised(clf, X, y, cv=2))
     These labels cannot tell which is better: on 10 held-out labels ...
     """
+    if not is_classifier(estimator):
+        raise ValueError(
+            "estimator must be a classifier. Compare the cross_val_score of a segmenter with that of the "
+            f"same segmenter with max_iter=0. Got {estimator!r}."
+        )
     X, y, groups = indexable(X, y, groups)
     splitter = _splitter_for(estimator, cv, unlabeled_label)
     mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)

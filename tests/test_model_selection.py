@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
-from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec.calibration import TemperatureScaledClassifier
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.labels import find_unlabeled_label
@@ -532,6 +532,13 @@ class Recorder(KNeighborsClassifier):
 def recorder():
     Recorder.seen.clear()
     return Recorder()
+
+
+def test_comparing_a_segmenter_says_what_to_do_instead():
+    images = np.random.default_rng(0).random((4, 8, 8))
+    labels = [np.eye(8, dtype=int), np.eye(8, dtype=int), None, None]
+    with pytest.raises(ValueError, match=r"must be a classifier.*cross_val_score"):
+        compare_with_supervised(SSLDECSegmenter(), images, labels, cv=2)
 
 
 @pytest.mark.parametrize("helper", [cross_val_predict_labeled, compare_with_supervised, "calibration"])
