@@ -146,6 +146,19 @@ def test_a_finished_run_is_not_repeated(finished, capsys):
     assert times(finished) == before
 
 
+def test_what_was_deleted_of_a_finished_run_is_made_again(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "run")
+    out, before = tmp_path / "run" / "out", times(tmp_path / "run" / "out")
+    lost = [out / "segmentations" / "a.nii.gz", out / "pictures" / "c.png"]
+    for path in lost:
+        path.unlink()
+    monkeypatch.setattr(steps, "fit", lambda *args: pytest.fail("fitted again"))
+    assert run(tmp_path / "run", *FINISHED, "--names", "1=box") == 0
+    after = times(out)
+    rewritten = {path for path in before if after[path] != before[path]}
+    assert rewritten == {*lost, out / "volumes.csv", out / "run.json"}
+
+
 def test_predicting_gives_the_maps_of_the_fit(finished, capsys):
     model, out = str(finished / "out" / "model.safetensors"), finished / "predicted"
     command = ["predict", model, str(finished / "scans"), "--out", str(out)]

@@ -30,7 +30,7 @@ class Folder:
     Attributes
     ----------
     is_finished : bool
-        Whether the same run has finished earlier.
+        Whether the same run has finished earlier, and its maps, pictures and table are still there.
 
     Raises
     ------
@@ -60,7 +60,9 @@ class Folder:
                 f"The folder {str(self.path)!r} holds the results of another run: {difference}. Name a new "
                 "one, or pass --overwrite to replace them."
             )
-        self.is_finished = bool(self.earlier and not self.overwrites and self.earlier.get("finished"))
+        self.is_finished = bool(
+            self.earlier and not self.overwrites and self.earlier.get("finished") and self._is_complete()
+        )
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.path):
             pass  # else hours later
@@ -85,13 +87,18 @@ class Folder:
             ]
         )
 
+    def _is_complete(self) -> bool:
+        names = [scan["name"] for scan in self.call["scans"]]
+        paths = [path for name in names for path in (self.map_path(name), self.picture_path(name))]
+        return all(path.exists() for path in [self.table_path, *paths])
+
     def start(self) -> None:
         """Begin or resume the run; results of an earlier one are removed if it may be overwritten."""
         if self.overwrites and self.earlier is not None:
             for scan in self.earlier["call"]["scans"]:
                 self.map_path(scan["name"]).unlink(missing_ok=True)
                 self.picture_path(scan["name"]).unlink(missing_ok=True)
-            for path in (self.model_path, self.path / "volumes.csv"):
+            for path in (self.model_path, self.table_path):
                 path.unlink(missing_ok=True)
             self.forget_checkpoints()
         for name in ("segmentations", "pictures"):
@@ -121,6 +128,11 @@ class Folder:
     def model_path(self) -> Path:
         """The file of the model."""
         return self.path / "model.safetensors"
+
+    @property
+    def table_path(self) -> Path:
+        """The file of the volumes."""
+        return self.path / "volumes.csv"
 
     @property
     def checkpoints(self) -> Path:

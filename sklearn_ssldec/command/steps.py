@@ -322,7 +322,7 @@ def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([header, *rows])
 
-    folder.write(folder.path / "volumes.csv", write_table)
+    folder.write(folder.table_path, write_table)
     folder.finish()
     say(
         f"Done: {folder.path}. Look at the pictures in {folder.path / 'pictures'} before you use the numbers."
