@@ -384,6 +384,11 @@ def a_scan_with_infinity(folder):
     return "b.first.nii.gz' holds infinity"
 
 
+def voxels_of_meters(folder):
+    write_scan(folder / "scans" / "c.nii.gz", (8, 8, 12), np.diag([1500.0, 1500, 1000, 1]))
+    return "c.nii.gz' has voxels of 1500 x 1500 x 1000 mm"
+
+
 def labels_of_another_shape(folder):
     write_scan(folder / "other" / "a.nii.gz", (5, 5, 5), np.eye(4), folder / "labels" / "a.nii.gz")
     return "has the spatial shape (5, 5, 5)"
@@ -456,8 +461,8 @@ def out_with_a_damaged_record(folder):
         no_scans, no_folder, labels_without_a_scan, no_label_file, no_labeled_voxel, one_class,
         labels_of_another_shape, labels_elsewhere, labels_that_are_none, a_scan_cut_short,
         a_header_cut_short, a_single_slice, a_scan_that_is_none, scans_of_other_axes, scans_of_other_channels,
-        labels_that_are_nan, a_file_twice, a_scan_of_nan, a_scan_with_infinity, out_below_a_file,
-        out_with_something_else, out_with_a_damaged_record,
+        voxels_of_meters, labels_that_are_nan, a_file_twice, a_scan_of_nan, a_scan_with_infinity,
+        out_below_a_file, out_with_something_else, out_with_a_damaged_record,
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_in_a_line(spoil, tmp_path, capsys):

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from sklearn_ssldec._samples.volumes import encode_label_maps
-from sklearn_ssldec.command.grid import Scan
+from sklearn_ssldec.command.grid import Grid, Scan
+
+# Resampling that multiplies the voxels of a scan by more than this points to a wrong header.
+LARGEST_GROWTH = 100
+
+
+def check_sizes(scans: Sequence[Scan], grid: Grid) -> None:
+    """Refuse scans whose voxels are so large that resampling would fill the memory.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+        All scans.
+    grid : Grid
+        What the network sees of them.
+
+    Raises
+    ------
+    ValueError
+        If a scan is refused; it names the file.
+    """
+    for scan in scans:
+        if math.prod(grid.shape_for(scan)) > LARGEST_GROWTH * math.prod(scan.shape):
+            own, aim = (
+                " x ".join(f"{side:g}" for side in each) for each in (scan.spacing, grid.spacing or ())
+            )
+            raise ValueError(
+                f"{scan.path!r} has voxels of {own} mm, and the network sees {aim} mm. Is its header right? "
+                "If so, leave the scan out, or resample it."
+            )
 
 
 def check_values(scans: Sequence[Scan], slice_axis: int | None) -> None:

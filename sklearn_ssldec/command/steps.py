@@ -20,7 +20,7 @@ from tqdm import tqdm
 from sklearn_ssldec import SSLDECSegmenter, __version__
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
-from sklearn_ssldec.command.checks import check_labels, check_names, check_values
+from sklearn_ssldec.command.checks import check_labels, check_names, check_sizes, check_values
 from sklearn_ssldec.command.folder import Folder, describe_scans, digest
 from sklearn_ssldec.command.grid import Grid, Scan
 from sklearn_ssldec.display import OutlineDisplay
@@ -69,6 +69,7 @@ def segment(args: Namespace) -> None:
         return
     scans = list(read_scans(cases))
     grid = Grid.of(scans)
+    check_sizes(scans, grid)
     check_values(scans, grid.slice_axis)
     check_names(args.names, check_labels(scans, args.labels, args.unlabeled))
     folder.start()
@@ -114,6 +115,7 @@ def predict(args: Namespace) -> None:
             f"{scans[0].path!r} has {n_channels} channels and {n_dims} axes; the model was made for "
             f"{model.n_channels_} and {model.n_dims_}."
         )
+    check_sizes(scans, grid)
     check_values(scans, grid.slice_axis)
     folder.start()
     note_scans(folder, scans, grid)
