@@ -53,6 +53,35 @@ def test_module_that_does_not_embed(blobs, module, message):
         SSLDECClassifier(module, device="cpu").fit(X, y)
 
 
+class Sequence(nn.Module):
+    """Features in a row, read by a layer that returns a tuple."""
+
+    def __init__(self, n_classes, kind):
+        super().__init__()
+        self.kind, self.first, self.last = kind, nn.Linear(1, 4), nn.Linear(4, n_classes)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.encoder = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    def forward(self, x):
+        z = self.first(x[:, :, None])
+        if self.kind == "lstm":
+            z = self.lstm(z)[0]
+        elif self.kind == "attention":
+            z = self.attention(query=z, key=z, value=z)[0]
+        else:
+            z = self.encoder(z)
+        return self.last(z.mean(1))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "attention", "encoder"])
+def test_layers_may_return_tuples(blobs, kind):
+    X, y, _ = blobs
+    params = {"device": "cpu", "random_state": 0, "pretrain_epochs": 2, "max_iter": 1}
+    clf = SSLDECClassifier(Sequence, module__kind=kind, **params).fit(X, y)
+    assert clf.predict_proba(X).shape == (150, 3)
+
+
 def test_module_parameters_of_an_instance_are_refused(blobs):
     X, y, _ = blobs
     with pytest.raises(ValueError, match="module__p cannot be set: module is an instance"):

@@ -213,3 +213,24 @@ def test_auto_tile_size_keeps_to_the_memory():
 def test_patch_size_is_checked(size):
     with pytest.raises(ValueError, match="patch_size must be a positive integer or one for each of the 3"):
         as_patch_size(size, 3)
+
+
+class Joined(nn.Module):
+    def forward(self, images):
+        return torch.cat(images, dim=1)
+
+
+class Twice(nn.Module):
+    """A network with a layer that takes a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.joined, self.conv = Joined(), nn.Conv2d(2, 2, 3)
+
+    def forward(self, x):
+        return self.conv(self.joined([x, x]))
+
+
+def test_layers_that_take_lists_are_measured():
+    net = voxel_net(EmbeddingNetwork(Twice(), ClusteringLayer(2, 2, axis=1)), 2, 1)
+    assert net.floats_per_voxel(1) == 1.5 * (2 + 2)

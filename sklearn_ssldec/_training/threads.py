@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -31,8 +32,8 @@ def estimate_operations(network: nn.Module, sample: Tensor) -> float:
     """
     counts: list[int] = []
 
-    def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        places = math.prod(output.shape[2:]) if output.ndim > 2 else 1
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        places = max((math.prod(each.shape[2:]) for each in tensors_in(output)), default=1)
         counts.append(2 * places * sum(p.numel() for p in layer.parameters(recurse=False) if p.ndim > 1))
 
     layers = [
@@ -46,6 +47,26 @@ def estimate_operations(network: nn.Module, sample: Tensor) -> float:
         for handle in handles:
             handle.remove()
     return float(sum(counts))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors among the inputs or outputs of a layer, which may be nested.
+
+    Parameters
+    ----------
+    value : Tensor, or sequence or dict of such
+        What a layer takes or returns: of a recurrent layer, a tuple. Other values are left out.
+
+    Yields
+    ------
+    Tensor
+        One after the other.
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple | Mapping):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(each)
 
 
 @cache

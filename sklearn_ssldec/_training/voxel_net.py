@@ -17,6 +17,7 @@ from sklearn_ssldec._samples.reduction import ReducedVolumes, restored
 from sklearn_ssldec._samples.views import draw_view, put_back, resized
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.net import SSLDECNet
+from sklearn_ssldec._training.threads import tensors_in
 from sklearn_ssldec.clustering import merge_candidates
 
 # Largest memory of a tile's activations on a CPU if `tile_size` is "auto".
@@ -279,9 +280,9 @@ class VoxelNet(SSLDECNet):
             return self.measured_[n_channels]
         largest = 0
 
-        def measure(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def measure(layer: nn.Module, inputs: Any, output: Any) -> None:
             nonlocal largest  # a layer's channels, since in large tiles all layers have about as many voxels
-            largest = max(largest, sum(math.prod(each.shape[:2]) for each in (output, *inputs)))
+            largest = max(largest, sum(math.prod(each.shape[:2]) for each in tensors_in((output, inputs))))
 
         network = self.predicting().eval()
         leaves = [layer for layer in network.modules() if not list(layer.children())]
