@@ -40,10 +40,22 @@ def test_a_class_with_few_labels_is_predicted_more_often(overlapping):
     assert of_class_1(*overlapping, cycle__class_weight={0: 0.1}) == balanced  # up to a factor
 
 
-def test_labels_that_join_batches_are_weighted_too(overlapping):
+@pytest.mark.parametrize("targets", ["all", "drawn"])
+def test_labels_that_join_batches_are_weighted_too(overlapping, targets):
     params = {"max_iter": 3, "cycle__labeled_weight": 20.0, "labeled_threshold": 0.0, "pretrain_epochs": 0}
+    params["cycle__targets"] = targets
     plain = of_class_1(*overlapping, **params)
     assert of_class_1(*overlapping, **params, cycle__class_weight={1: 50.0}) > plain + 0.05
+
+
+def test_weights_hold_in_pre_training_for_drawn_targets(overlapping):
+    X, y, _ = overlapping
+    params = {**QUICK, "max_iter": 0, "cycle__class_weight": "balanced"}
+    drawn, of_all = (
+        SSLDECClassifier(**params, net__ema_decay=0.0, cycle__targets=each).fit(X, y)
+        for each in ("drawn", "all")
+    )
+    assert_array_equal(drawn.predict_proba(X), of_all.predict_proba(X))
 
 
 def test_equal_weights_change_nothing(overlapping):

@@ -394,7 +394,14 @@ def make_drawn(
     predict_all: Callable[[], torch.Tensor] | None
     if isinstance(task.samples, Rows):
         codes = torch.from_numpy(labels.codes).to(task.device, torch.int64)
-        source = LabeledRows(samples, codes, task.n_classes, settings.label_smoothing, settings.max_rows)
+        source = LabeledRows(
+            samples,
+            codes,
+            task.n_classes,
+            settings.label_smoothing,
+            settings.max_rows,
+            settings.class_weight,
+        )
         predict_all = partial(net.soft_assignment, samples)
     else:
         seed = net.generator.initial_seed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class LabeledRows:
         Share of each label's target that is spread evenly over all classes.
     max_rows : int or None, default=None
         Largest number of unlabeled rows in an epoch.
+    class_weight : sequence of float of length n_classes, default=None
+        Weight of the labeled rows of each class in the loss; None weighs all alike.
 
     Attributes
     ----------
@@ -42,9 +46,10 @@ class LabeledRows:
         n_classes: int,
         label_smoothing: float = 0.0,
         max_rows: int | None = None,
+        class_weight: Sequence[float] | None = None,
     ) -> None:
         self.samples, self.codes, self.max_rows = samples, codes, max_rows
-        self.Y = OneHot(codes, n_classes, label_smoothing)
+        self.Y = OneHot(codes, n_classes, label_smoothing, class_weight)
         self.labeled = (codes >= 0).nonzero().squeeze(1)
         self.unlabeled = (codes < 0).nonzero().squeeze(1)
 
