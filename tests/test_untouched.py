@@ -17,7 +17,12 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier, augment, baselines
+from sklearn_ssldec._samples.reduction import ReducedVolumes
+from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.model_selection import compare_with_supervised
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
+from sklearn_ssldec.networks.softmax import SoftmaxHead
 from sklearn_ssldec.persistence import load, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fits of a moment
@@ -209,3 +214,54 @@ def test_parameters_are_as_they_were_given():
     before = clf.get_params()
     clf.fit(X, y)
     assert clf.get_params() == before
+
+
+class InPlace(nn.Module):
+    """A network whose first layer may change its input."""
+
+    def __init__(self, n_classes, inplace):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(inplace=inplace), nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, n_classes)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        (SSLDECClassifier, {}),
+        (SSLDECClassifier, {"cycle__targets": "drawn", "cycle__target_views": 0, "net__ema_decay": 0.0}),
+        (baselines.PiModelClassifier, {"augment": None}),
+    ],
+    ids=["all", "drawn", "pi"],
+)
+def test_networks_that_change_their_input_do_not_change_the_samples(kind, params):
+    X, y = (np.repeat(each, 16, axis=0) for each in data())
+    X -= X.mean(axis=0)
+    before, probabilities = X.copy(), []
+    params = {"device": "cpu", "random_state": 0, "pretrain_epochs": 2, "max_iter": 2, **params}
+    for inplace in (True, False):
+        clf = kind(InPlace, module__inplace=inplace, **params).fit(X, y)
+        probabilities.append(clf.predict_proba(X))
+        assert_array_equal(X, before)
+    assert_array_equal(*probabilities)
+
+
+def test_augmentations_that_change_their_batch_do_not_change_the_samples():
+    X, y = (np.repeat(each, 16, axis=0) for each in data())
+    before = X.copy()
+    SSLDECClassifier(**SMALL, augment=lambda batch: batch.add_(0.1), cycle__target_views=2).fit(X, y)
+    assert_array_equal(X, before)
+
+
+def test_networks_that_change_their_input_do_not_change_reduced_volumes():
+    torch.manual_seed(0)
+    volumes = ReducedVolumes(Volumes([torch.randn(1, 8, 8)]), (2, 2))
+    network = EmbeddingNetwork(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 2, 1)), SoftmaxHead(2, 2))
+    net = VoxelNet(network, patch_size=(4, 4), margin=(0, 0), device="cpu").initialize()
+    before = volumes.patch(0, (0, 0), (4, 4)).clone()
+    list(net._tiles(volumes, 0))
+    assert torch.equal(volumes.patch(0, (0, 0), (4, 4)), before)

@@ -44,7 +44,7 @@ class Rows:
             Where the network is trained.
         """
         samples = SparseRows(self.X) if issparse(self.X) else place(self.X, device)
-        return samples, samples[:2].to(device, torch.float32)
+        return samples, samples[:2].to(device, torch.float32, copy=True)
 
     def net_params(self, network: EmbeddingNetwork, samples: Any, example: Tensor) -> dict[str, Any]:
         """Return no parameters: those of the net do not depend on the samples.

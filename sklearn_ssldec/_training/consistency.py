@@ -39,7 +39,7 @@ class PiNet(ConsistencyNet):
         if targets.n_own < len(X):
             self._set_training(True)
             with self.autocast():
-                second = self.infer(self.augmented(X[: targets.n_own])).exp()
+                second = self.infer(self.augmented(X[: targets.n_own].clone())).exp()
             targets = targets._replace(p=torch.cat([second, targets.p[targets.n_own :]]))
         return super().train_step_single((X, targets), **fit_params)
 

@@ -30,7 +30,7 @@ class Drawing:
         if was_training:
             network.eval()
         with torch.no_grad(), self.autocast():
-            q = network(X).exp().float()
+            q = network(X.clone()).exp().float()  # it may change its input in place
         if was_training and network is self.module_:  # the average is never trained
             network.train()
         return q

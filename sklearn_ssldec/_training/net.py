@@ -303,6 +303,8 @@ class SSLDECNet(NeuralNet):
                 n = len(batch)
                 if padding := -n % 16:
                     batch = torch.cat([batch, batch[-1:].expand(padding, *batch.shape[1:])])
+                elif rows is None:
+                    batch = batch.clone()  # a network or an augmentation may change it in place, but not X
                 output = function(batch)[:n]
                 if len(outputs) == 0:
                     outputs = output.new_zeros(n_all, *output.shape[1:])

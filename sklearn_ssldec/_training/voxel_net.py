@@ -230,7 +230,7 @@ class VoxelNet(SSLDECNet):
             )
             box = move(X.patch(volume, outer_corner, outer_size), torch.device(self.device))
             with torch.no_grad(), self.autocast():
-                q = network(box[None])[0].exp()
+                q = network(box[None].clone())[0].exp()  # a network may change its input in place
             inner = [slice(b, b + n) for b, n in zip(before, size, strict=True)]
             yield corner, size, q[(slice(None), *inner)]
             self.progress_bar_.work(math.prod(size))
