@@ -617,11 +617,13 @@ class SSLDEC:
             Share of correct predictions, or the mean of the classes' shares. To predict a candidate of a
             partial label is correct.
         """
-        correct = self.accepted[self.labels, Q.argmax(1)].float()
-        if self.settings.class_mean:
-            counts = torch.bincount(self.labels)
-            correct = torch.bincount(self.labels, correct)[counts > 0] / counts[counts > 0]
-        return correct.mean().item()
+        correct = self.accepted[self.labels, Q.argmax(1)]
+        if not self.settings.class_mean:
+            return correct.float().mean().item()
+        # Counted in integers: float32 counts no further than 16.8 million.
+        counts = torch.bincount(self.labels)
+        right = torch.bincount(self.labels[correct], minlength=len(counts))
+        return (right / counts)[counts > 0].mean().item()
 
     # Records ------------------------------------------------------------------------------------------------
 

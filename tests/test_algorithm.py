@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -216,6 +217,13 @@ def test_accuracy_may_be_the_mean_over_classes(changes, accuracy, epochs):
     assert [record["labeled_accuracy"] for record in outcome.history] == [accuracy, accuracy]
     assert outcome.history[-1]["labeled_epochs"] == epochs
     assert model.trained_on()[4:] == [[0, 1, 2, 3]] * epochs
+
+
+def test_the_accuracy_of_very_many_voxels_is_counted_right():
+    settings = replace(SETTINGS, class_mean=True)
+    algorithm = SSLDEC(ScriptedModel(), torch.empty(2, 1), torch.tensor([0, 1]), 2, settings)
+    algorithm.labels = torch.zeros(2**24 + 2**20, dtype=torch.int64)
+    assert algorithm.accuracy(torch.tensor([[0.9, 0.1]]).expand(len(algorithm.labels), 2)) == 1
 
 
 def test_ends_when_no_more_than_tol_changes():
