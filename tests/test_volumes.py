@@ -88,6 +88,17 @@ def test_statistics_of_values_far_from_0(spread, dtype):
     assert (known.smallest.item(), known.largest.item()) == (1e6 - spread, 1e6 + spread)
 
 
+def test_statistics_do_not_depend_on_the_unit():
+    """Diffusion in square metres a second is about 1e-9, and rounding is no variation in any unit."""
+    volume = np.random.default_rng(0).uniform(1, 3, (1, 20, 30)).astype(np.float32)
+    constant = np.full_like(volume, 2)
+    constant[0, 0, 0] = np.nextafter(np.float32(2), np.float32(3))
+    for unit in (1, 1e-9):
+        known = statistics([unit * volume, unit * constant])
+        assert_allclose(known.deviation[0], unit * volume.std(), rtol=1e-4)
+        assert known.deviation[1] == 1
+
+
 def test_statistics_leave_out_ignored_voxels():
     volume = np.array([[[0.0, 2, 4], [np.nan, 1e9, 0]], [[10, 10, 10], [0, np.inf, 0]]])
     ignored = np.array([[False, False, False], [True, True, True]])

@@ -864,7 +864,9 @@ def _moments(volume: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-    deviation = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1)
+    # What varies by less than rounding is constant, in whatever unit: of values near 0, the largest tells.
+    size = np.minimum(1, np.maximum(np.abs(smallest), np.abs(largest)))
+    deviation = np.where(deviation > 1e-6 * (size + np.abs(mean)), deviation, 1)
     return np.array([mean + origin, deviation, smallest, largest])
 
 
