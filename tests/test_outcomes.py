@@ -74,6 +74,8 @@ def test_most_votes_win_and_of_as_many_the_first_class():
     votes = [np.array([0, 2, 1, 2]), np.array([1, 2, 2, 1]), np.array([1, 0, 0, 2])]
     assert_array_equal(majority(votes, 3), [1, 2, 0, 2])
     assert_array_equal(majority(votes[:1], 3), votes[0])
+    half = [vote.astype(np.int16) for vote in votes]
+    assert majority(half, 3).dtype == np.int16  # of many voxels
 
 
 def test_probabilities_are_averaged_and_uniform_where_a_network_overflows():

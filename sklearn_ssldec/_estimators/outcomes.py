@@ -88,7 +88,14 @@ def majority(votes: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
     """
     if len(votes) == 1:
         return votes[0]
-    return np.stack([sum(vote == j for vote in votes) for j in range(n_classes)]).argmax(axis=0)
+    # Class by class: the counts of all classes would be a matrix, which many voxels have no room for.
+    winner = np.zeros(votes[0].shape, dtype=votes[0].dtype)
+    most = np.zeros(votes[0].shape, dtype=np.int32)
+    for j in range(n_classes):
+        count = sum((vote == j for vote in votes), np.zeros_like(most))
+        winner[count > most] = j
+        most = np.maximum(most, count)
+    return winner
 
 
 def mean_probabilities(members: Sequence[np.ndarray], axis: int) -> np.ndarray:
