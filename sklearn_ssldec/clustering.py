@@ -14,6 +14,8 @@ from torch.nn import functional
 MANY_ROWS = 2**16
 # Differences of embeddings and centroids that are held at a time: they fit in a cache.
 MANY_DIFFERENCES = 2**20
+# Rows have more differences only with hundreds of classes; then they too are computed a part at a time.
+MOST_OF_ROWS = 2**24
 
 
 def log_soft_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0, axis: int = -1) -> Tensor:
@@ -92,7 +94,8 @@ def _log_kernel(z: Tensor, centers: Tensor, alpha: float, axis: int) -> Tensor:
     if z.dtype in (torch.float16, torch.bfloat16):
         z, centers = z.float(), centers.float()
     z = z.movedim(axis, -1)
-    if z.ndim > 2 and not torch.compiler.is_compiling():
+    # Sizes are not asked while a network is exported: they would become fixed.
+    if not torch.compiler.is_compiling() and (z.ndim > 2 or z.numel() * len(centers) > MOST_OF_ROWS):
         squared_distance: Tensor = _SquaredDistances.apply(z, centers)
     else:
         squared_distance = _squared_distances(z, centers)
@@ -109,7 +112,7 @@ def _squared_distances(z: Tensor, centers: Tensor) -> Tensor:
 
 
 class _SquaredDistances(torch.autograd.Function):
-    """`_squared_distances` of voxels, a part of them at a time.
+    """`_squared_distances` of voxels, or rows of very many classes, a part of them at a time.
 
     What autograd would keep and compute grows with the number of voxels times classes times features: with
     eleven classes, two thirds of the time of a training step. `torch.export` cannot trace this.

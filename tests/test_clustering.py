@@ -391,3 +391,26 @@ def test_assignments_do_not_depend_on_how_many_differences_are_held(monkeypatch)
     monkeypatch.setattr("sklearn_ssldec.clustering.MANY_DIFFERENCES", 40)
     assert torch.equal(log_soft_assignment(z, centers), at_once)
     assert log_soft_assignment(z[:0], centers).shape == (0, 7, 5)
+
+
+def test_rows_of_very_many_classes_are_computed_in_parts(monkeypatch):
+    results, largest = [], []
+    plain = clustering._squared_distances
+
+    def watched(z, centers):
+        largest.append(len(z))
+        return plain(z, centers)
+
+    monkeypatch.setattr(clustering, "_squared_distances", watched)
+    monkeypatch.setattr(clustering, "MANY_DIFFERENCES", 60)
+    given = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    for limit in (50 * 3 * 5, 50 * 3 * 5 - 1):
+        monkeypatch.setattr(clustering, "MOST_OF_ROWS", limit)
+        z, centers = given.clone().requires_grad_(), given[:5].clone().requires_grad_()
+        log_q = log_soft_assignment(z, centers)
+        log_q[:, 0].sum().backward()
+        results.append((log_q, z.grad, centers.grad))
+    assert largest == [50] + [4] * 12 + [2]
+    assert torch.equal(results[0][0], results[1][0])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
