@@ -66,8 +66,9 @@ def suggest_slices(
     falls with their distance along the axis, and is half as large between different scans; and divided by 1
     plus the number of such slices of the scan. So suggestions are spread over the scans and along the axis.
 
-    Without a segmenter, slices are clustered by their intensities (k-means of small pictures of them), and of
-    the clusters without a labeled slice, the largest first, the most central slice is suggested [1]_.
+    Without a segmenter, slices are clustered by their intensities (k-means of small pictures of them, of all
+    channels), and of the clusters without a labeled slice, the largest first, the most central slice is
+    suggested [1]_.
 
     Parameters
     ----------
@@ -250,17 +251,23 @@ def _pictures(volumes: Any, needless: list, axis: int | None) -> _Slices:
         n_dims = min(3, np.ndim(volumes[0]))
     shapes, features = [], []
     for scan, volume in enumerate(as_volumes(volumes, n_dims, n_channels=_channels(volumes[0], n_dims))):
-        image = volume[0].astype(float)
-        image = np.where(np.isfinite(image), image, np.nan)
-        shapes.append(image.shape)
-        _check_shape(needless[scan], image.shape, scan)
-        image = np.nan_to_num((image - np.nanmean(image)) / max(float(np.nanstd(image)), 1e-12))
-        for each, _, view in _views(image.shape, axis):
+        shapes.append(volume.shape[1:])
+        _check_shape(needless[scan], shapes[-1], scan)
+        channels = [_scaled(channel) for channel in volume]
+        for each, _, view in _views(shapes[-1], axis):
+            pictures = np.concatenate([_small(channel[view]).ravel() for channel in channels])
             # Slices along different axes are never in one cluster.
-            features.append([*_small(image[view]).ravel(), *(4 * SMALL * (each == k) for k in range(n_dims))])
+            of_axis = [4 * SMALL * (each == k) for k in range(n_dims)]
+            features.append([*pictures / np.sqrt(len(channels)), *of_axis])
     slices = _collect(shapes, needless, features, axis)
     # Along the axis, the two ends are as far from each other as pictures that differ by 1 everywhere.
     return slices._replace(features=np.column_stack([slices.features, SMALL * slices.position]))
+
+
+def _scaled(channel: np.ndarray) -> np.ndarray:
+    image = channel.astype(float)
+    image = np.where(np.isfinite(image), image, np.nan)
+    return np.nan_to_num((image - np.nanmean(image)) / max(float(np.nanstd(image)), 1e-12))
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

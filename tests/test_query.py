@@ -117,6 +117,16 @@ def test_without_a_segmenter_slices_of_different_kinds_are_suggested(channels):
     assert 5 not in {each.slice for each in suggestions if each.scan == 0}
 
 
+def test_all_channels_tell_slices_apart():
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(size=(3, 16, 16))
+    same = 0.01 * rng.normal(size=(16, 16, 9)) + kinds[0][:, :, None]
+    kind = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    other = np.moveaxis(kinds[kind], 0, -1)
+    suggestions = suggest_slices(None, [np.stack([same, other])], n=3, random_state=0)
+    assert [kind[each.slice] for each in suggestions] == [0, 1, 2]
+
+
 def test_what_is_refused():
     scans = [sure(4, 4, 4)]
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
