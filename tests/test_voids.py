@@ -113,6 +113,18 @@ def jpeg(mask, rng):
     return np.clip(255 * mask + near * rng.integers(-12, 13, mask.shape), 0, 255)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # a fit of a moment
+def test_voids_that_a_lower_resolution_closes():
+    """Thin contours leave no block of pixels without a label, and no other image is unlabeled."""
+    images, maps, _ = outlined(n=2, size=32)
+    for labels in maps:
+        labels[5, ::2] = -1
+    params = {**SHORTEST, "max_iter": 1, "min_batches": 1, "patch_size": 8, "net__reduction": 2}
+    seg = SSLDECSegmenter(**params).fit(images, maps)
+    assert seg.n_iter_ == 1
+    assert np.isfinite(seg.history_[1]["loss"])
+
+
 def test_masks_stored_as_jpeg_are_refused():
     _, maps, _ = outlined(1, size=60)
     given = jpeg(maps[0], np.random.default_rng(0))

@@ -167,6 +167,8 @@ class LabeledVolumes:
     def draw_unlabeled(self, size: Corner, generator: torch.Generator) -> tuple[int, Corner]:
         """Draw a volume that is not labeled everywhere, and the first voxel of a patch in it.
 
+        If all are, since a lower resolution has closed their gaps, it is one of them.
+
         Parameters
         ----------
         size : tuple of int
@@ -174,7 +176,7 @@ class LabeledVolumes:
         generator : torch.Generator
             CPU generator.
         """
-        volume = _one_of(self.unlabeled, generator)
+        volume = _one_of(self.unlabeled or self.labeled, generator)
         return volume, self._anywhere(volume, size, generator)
 
     def _anywhere(self, volume: int, size: Corner, generator: torch.Generator) -> Corner:
