@@ -408,13 +408,7 @@ class SSLDEC:
         DivergenceError
             If they are not finite.
         """
-        Q = self.M.soft_assignment(self.X, rows)
-        if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
-            raise DivergenceError(
-                "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr "
-                "and lr."
-            )
-        return Q
+        return _finite(self.M.soft_assignment(self.X, rows))
 
     def targets(self) -> tuple[Tensor, Tensor]:
         """P <- target_distribution(Q), defined in (2).
@@ -687,3 +681,12 @@ def _linear(ends: tuple[float, float], step: int, n_steps: int) -> float:
 def _absent(predicted: Tensor, n_classes: int) -> Tensor:
     """Return the classes that are predicted for no sample."""
     return (torch.bincount(predicted.flatten(), minlength=n_classes) == 0).nonzero().squeeze(1)
+
+
+def _finite(Q: Tensor) -> Tensor:
+    """Return predictions, or raise a DivergenceError if they are not finite."""
+    if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
+        raise DivergenceError(
+            "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr and lr."
+        )
+    return Q

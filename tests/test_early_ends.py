@@ -221,6 +221,37 @@ def test_divergence_of_an_average_leaves_the_iteration_before():
     assert np.array_equal(clf.label_distributions_, expected.label_distributions_)
 
 
+class Poison(Callback):
+    """Makes the weights NaN at the end of an epoch, as a last step that is too long."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            with torch.no_grad():
+                for weight in (*net.module_.parameters(), *net.predicting().parameters()):
+                    weight.fill_(torch.nan)
+
+
+@pytest.mark.filterwarnings("ignore:No sample is predicted")
+def test_weights_that_diverge_in_a_last_step_are_not_kept():
+    images = np.random.default_rng(0).standard_normal((2, 16, 16))
+    patches = {"patch_size": 8, "patches_per_epoch": 4, "module__width": 0.1}
+    short = {"pretrain_epochs": 2, "max_iter": 2, "min_batches": 1, "cycle__max_labeled_epochs": 0}
+    short |= {"random_state": 0, "device": "cpu"}
+    rows = {"cycle__targets": "drawn", "module__hidden_units": (8,)}
+    for kind, params, (X, y) in (
+        (SSLDECClassifier, rows, data()),
+        (SSLDECSegmenter, patches, (images, [(images[0] > 0).astype(int), None])),
+    ):
+        with pytest.warns(ConvergenceWarning, match="diverged after 1 iterations"):
+            estimator = kind(**params, **short, tol=0.0, callbacks=[Poison(4)]).fit(X, y)
+        assert all(weight.isfinite().all() for weight in estimator.nets_[0].module_.parameters())
+        with pytest.raises(ValueError, match="predictions are not finite"):
+            kind(**params, **short, callbacks=[Poison(2)]).fit(X, y)
+
+
 def test_divergence_can_be_an_error_and_is_one_in_pretraining():
     clf = classifier(augment=Explode(5 + 8 + 1))
     with warnings.catch_warnings():

@@ -23,7 +23,7 @@ from sklearn_ssldec._samples.scribbles import pieces_without_label
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
-from sklearn_ssldec.algorithm import DivergenceError, Epoch
+from sklearn_ssldec.algorithm import DivergenceError, Epoch, _finite
 from sklearn_ssldec.augment import BoxMix, apply
 from sklearn_ssldec.clustering import (
     RunningTarget,
@@ -143,6 +143,11 @@ class DrawnNet(Drawing, VoxelNet):
             Accuracy on the known voxels of labeled patches, averaged over classes.
         predicted : Tensor of int64
             Predicted class of the voxels of unlabeled patches, or of labeled ones where there are no others.
+
+        Raises
+        ------
+        DivergenceError
+            If predictions are not finite.
         """
         kinds = self._patches(X, n_classes, 1 if X.unlabeled else 0, 1)
         kinds.generator = torch.Generator().manual_seed(kinds.generator.initial_seed())
@@ -153,7 +158,7 @@ class DrawnNet(Drawing, VoxelNet):
         for _ in range(N_PROBES):
             images, targets = kinds.draw()
             with torch.no_grad(), self.autocast():
-                codes = network(images).argmax(1).cpu()
+                codes = _finite(network(images).exp()).argmax(1).cpu()
             p, weight = self._within_margin(targets)
             known = (weight[-1] > 0).cpu()
             truth, found = p[-1].argmax(0).cpu()[known], codes[-1][known]

@@ -12,7 +12,7 @@ from sklearn_ssldec._samples.batches import SoftTargetRows, Targets
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.algorithm import Epoch
+from sklearn_ssldec.algorithm import Epoch, _finite
 from sklearn_ssldec.clustering import OneHot
 
 # One labeled row joins so many unlabeled ones.
@@ -100,8 +100,13 @@ class DrawnRowNet(Drawing, SSLDECNet):
             Accuracy on the labeled rows.
         predicted : Tensor of int64
             Predicted class of the unlabeled rows, or of the labeled ones where there are no others.
+
+        Raises
+        ------
+        DivergenceError
+            If predictions are not finite.
         """
-        labeled = self.soft_assignment(X.samples, X.labeled).argmax(1)
+        labeled = _finite(self.soft_assignment(X.samples, X.labeled)).argmax(1)
         accuracy = (labeled == X.codes[X.labeled]).float().mean().item()
         rows = X.probes()
         return accuracy, self.soft_assignment(X.samples, rows).argmax(1) if len(rows) else labeled
