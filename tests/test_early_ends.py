@@ -129,6 +129,21 @@ def test_the_networks_that_have_not_begun_are_left_out(ctrl_c):
     assert clf.transform(X).shape == (80, len(clf.get_feature_names_out()))
 
 
+@pytest.mark.filterwarnings("ignore:No sample is predicted")
+def test_a_committee_of_the_one_network_that_has_begun():
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 7:
+                raise KeyboardInterrupt
+
+    X, y = data()
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        clf = classifier(n_estimators=3, callbacks=[Stop()]).fit(X, y)
+    (member,) = clf.estimators_
+    assert clf.cluster_centers_.shape == (1, 2, 2)
+    assert member.cluster_centers_.shape == member.class_means_.shape == (2, 2)
+
+
 def test_the_caller_s_own_handler_stays():
     pressed = []
     before = signal.signal(signal.SIGINT, lambda *args: pressed.append(1))

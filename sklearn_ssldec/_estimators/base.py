@@ -270,7 +270,8 @@ class BaseSSLDEC(BaseEstimator):
         one.history_ = [{**record, "estimator": 0} for record in self.history_ if record["estimator"] == i]
         one.n_iter_ = one.history_[-1]["iteration"]
         for name in ("cluster_centers_", "class_means_"):
-            if hasattr(self, name) and len(self.nets_) > 1:
+            # Of several networks, of which an interrupted fit may have only one.
+            if hasattr(self, name) and getattr(self, name).ndim == 3:
                 setattr(one, name, getattr(self, name)[i])
         if hasattr(self, "_n_features_out"):
             one._n_features_out = one.nets_[0].module_.head.n_features
