@@ -71,9 +71,12 @@ class PatchRows(Dataset):
         pool = sample_positions(len(X) if index is None else len(index), generator)
         if index is not None:
             pool = index.cpu()[pool]
-        codes = P[pool.to(P.device)].argmax(1).cpu() if balance > 0 else None
-        if codes is not None and isinstance(P, OneHot):
-            codes[codes >= P.n_classes] = 0  # a partial label is marked as background
+        codes = None
+        if balance > 0 and isinstance(P, OneHot):
+            codes = P.y[pool.to(P.device)].cpu()
+            codes[(codes < 0) | (codes >= P.n_classes)] = 0  # a partial label is marked as background
+        elif balance > 0:
+            codes = P[pool.to(P.device)].argmax(1).cpu()
         self.centers = find_centers(codes, pool, n_patches, balance, generator)
 
     def __len__(self) -> int:
