@@ -297,7 +297,7 @@ def _rebuild(
     is_given = any(isinstance(value, nn.Module) for value in passed.values())  # that of a Backbone
     device = "meta" if module in NETWORKS.values() and not is_given else "cpu"
     with seeded(0, torch.device("cpu")), torch.device(device):
-        sample = torch.zeros(2, *spec["shape"])
+        sample = torch.zeros(2, *spec["shape"], dtype=torch.float32)
         network = build_network(
             module,
             kwargs,

@@ -16,7 +16,7 @@ from sklearn.datasets import make_blobs
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_ssldec import SSLDECClassifier, augment, baselines
+from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, augment, baselines
 from sklearn_ssldec._samples.reduction import ReducedVolumes
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec._training.voxel_net import VoxelNet
@@ -265,3 +265,30 @@ def test_networks_that_change_their_input_do_not_change_reduced_volumes():
     before = volumes.patch(0, (0, 0), (4, 4)).clone()
     list(net._tiles(volumes, 0))
     assert torch.equal(volumes.patch(0, (0, 0), (4, 4)), before)
+
+
+@pytest.fixture
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_a_default_of_double_precision(double_precision, tmp_path):
+    """Gaussian processes and differential equations have it; networks here compute in float32 still."""
+    images = np.random.default_rng(0).standard_normal((3, 16, 16))
+    volumes = {"pretrain_epochs": 1, "max_iter": 1, "min_batches": 1, "patch_size": 8, "patches_per_epoch": 4}
+    volumes |= {"module__width": 0.1, "cycle__max_labeled_epochs": 0}
+    maps = [(images[0] > 0).astype(int), None, None]
+    for estimator, (X, y) in (
+        (SSLDECClassifier(**SMALL), data()),
+        (SSLDECClassifier(**SMALL, cycle__targets="drawn"), data()),
+        (SSLDECSegmenter(**volumes, cycle__targets="all"), (images, maps)),
+        (SSLDECSegmenter(**volumes, cycle__targets="drawn"), (images, maps)),
+    ):
+        estimator.fit(X, y)
+        probabilities = estimator.predict_proba(X)
+        assert probabilities.dtype == np.float32
+        save(estimator, tmp_path / "model.safetensors")
+        assert_array_equal(load(tmp_path / "model.safetensors").predict_proba(X), probabilities)
+    assert torch.get_default_dtype() == torch.float64

@@ -456,7 +456,7 @@ class SSLDECNet(NeuralNet):
         if iterator is None:
             return
         # One tensor instead of one a batch: thousands of small tensors would fragment the memory.
-        losses, sizes = torch.zeros(len(iterator), device=self.device), []
+        losses, sizes = torch.zeros(len(iterator), dtype=torch.float32, device=self.device), []
         for i, batch in enumerate(iterator):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)

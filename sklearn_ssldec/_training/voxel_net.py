@@ -288,7 +288,7 @@ class VoxelNet(SSLDECNet):
         leaves = [layer for layer in network.modules() if not list(layer.children())]
         handles = [leaf.register_forward_hook(measure) for leaf in leaves]
         with torch.no_grad():
-            network(torch.zeros(1, n_channels, *self.patch_size, device=self.device))
+            network(torch.zeros(1, n_channels, *self.patch_size, dtype=torch.float32, device=self.device))
         for handle in handles:
             handle.remove()
         # The factor is for what is kept for the concatenation, and for a convolution's work space.

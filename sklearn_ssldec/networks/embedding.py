@@ -100,6 +100,8 @@ def build_network(
         # A fit does not change its parameters, and networks of an ensemble share no weights.
         own = {name: copy.deepcopy(v) if isinstance(v, nn.Module) else v for name, v in kwargs.items()}
         embedding = module(**{name: v for name, v in from_data.items() if name in known} | own)
+        if torch.get_default_dtype() != sample.dtype:  # the caller's default; samples are float32
+            embedding = embedding.to(sample.dtype)
     embedding = embedding.to(sample.device)
     try:
         with torch.no_grad():
@@ -116,7 +118,7 @@ def build_network(
             f"module must map a batch to a tensor of embeddings of shape {shape}; for a batch of shape "
             f"{tuple(sample.shape)} it returned {got}."
         )
-    network = EmbeddingNetwork(embedding, head(z.shape[1], n_classes).to(sample.device))
+    network = EmbeddingNetwork(embedding, head(z.shape[1], n_classes).to(sample))
     made_of = (
         f"{module.__module__}.{module.__qualname__}"
         if hasattr(module, "__qualname__")
