@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec.baselines import PiModelClassifier
 from sklearn_ssldec.datasets import mask_labels
+from sklearn_ssldec.networks.embedding import EmbeddingNetwork
+from sklearn_ssldec.networks.softmax import SoftmaxHead
 from sklearn_ssldec.persistence import load, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fits of a moment
@@ -78,3 +81,20 @@ def test_volumes_in_bf16():
 def test_other_precisions_are_refused(moons):
     with pytest.raises(ValueError, match="'net__precision' parameter"):
         SSLDECClassifier(net__precision="float16").fit(*moons[:2])
+
+
+class Single(nn.Module):
+    def forward(self, x):
+        return x.float()
+
+
+def test_the_head_computes_in_float32_whatever_the_network_returns():
+    torch.manual_seed(0)
+    x = torch.randn(6, 4)
+    for last in (nn.Identity(), Single()):
+        network = EmbeddingNetwork(nn.Sequential(nn.Linear(4, 8), last), SoftmaxHead(8, 3))
+        with torch.autocast("cpu", torch.bfloat16):
+            z, log_q = network.embedding(x), network(x)
+        assert log_q.dtype == torch.float32
+        assert torch.equal(log_q, network.head(z.float()))
+    network.to("meta")(x.to("meta"))  # for shapes

@@ -41,9 +41,13 @@ class EmbeddingNetwork(nn.Module):
             Log q, or the log-probabilities of a baseline.
         """
         z = self.embedding(x)
-        if z.dtype is not torch.bfloat16:
+        # A network of one's own may return float32 in autocast, in which the head would go on in bfloat16.
+        # Only of these kinds of device every version of torch can tell.
+        kind = z.device.type
+        is_cast = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
+        if z.dtype is not torch.bfloat16 and not is_cast:
             return self.head(z)
-        with torch.autocast(z.device.type, enabled=False):
+        with torch.autocast(kind, enabled=False):
             return self.head(z.float())
 
 
