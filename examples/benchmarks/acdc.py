@@ -4,7 +4,8 @@ The slices of the volumes are images for the segmenter; what it predicts for the
 volume by volume: the mean Dice of the right ventricle, the myocardium and the left ventricle over the 40 test
 volumes. SSLDEC with default parameters is measured beside the supervised model that it starts from,
 pseudo-labeling with the same network, patches, views, mixing and loss, and supervised training on the labels
-of all 70 patients. Finished fits are kept, and an interrupted one goes on where it was.
+of all 70 patients. Each is scored with images predicted at several sizes, the default, and at their own size
+only. Finished fits are kept, and an interrupted one goes on where it was.
 
 ``--scribbles`` measures SSLDEC, and pseudo-labeling, with scribbles of all 70 patients as the only labels.
 
@@ -46,6 +47,8 @@ CPU_PLAN = {
     "module__stem": 2,
     "module__max_filters": 128,
 }
+# Of rows that are predicted at the images' own size only, as everything was before there were several.
+OWN_SIZE = ", at their own size"
 # In the place of a number of labeled patients, and what marks an unlabeled voxel of a scribble.
 SCRIBBLES, NOT_ANNOTATED = -1, 4
 PARTS = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
@@ -126,6 +129,16 @@ def score(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict
     return {"dice": float(np.mean(each)), **{f"dice_{k}": float(v) for k, v in zip(PARTS, each, strict=True)}}
 
 
+def both_scores(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict[str, dict]:
+    """Return the scores as images are predicted by default, at several sizes, and at their own size only."""
+    found = {"": score(segmenter, arrays, patients)}
+    if max(segmenter.plan_["predict_scales"]) > 1:
+        segmenter.set_params(net__predict_scales=[1])
+        found[OWN_SIZE] = score(segmenter, arrays, patients)
+        segmenter.set_params(net__predict_scales="auto")
+    return found
+
+
 def lengths_of(arguments: argparse.Namespace) -> dict[str, int]:
     """Return the lengths of training that the command line asks for."""
     asked = {"pretrain_epochs": arguments.pretrain_epochs, "max_iter": arguments.max_iter}
@@ -155,16 +168,19 @@ def run_one(
     settings = {**(CPU_PLAN if arguments.cpu_plan else {}), **lengths_of(arguments)}
     segmenter = fit(method, arrays, split, n, seed, arguments.checkpoints, settings)
     seconds = time.process_time() - started
-    scores = score(segmenter, arrays, split["test"])
+    scores = both_scores(segmenter, arrays, split["test"])
     print(row(method, n), seed, segmenter.plan_, scores, f"{seconds:.0f} s of CPU", flush=True)
     net = segmenter.nets_[0]
     weights = getattr(net.callbacks_[0][1], "weights_", None) if net.callbacks_ else None
     if method in START and weights is not None:
         net.module_.load_state_dict(weights)
-        supervised = score(segmenter, arrays, split["test"])
+        supervised = both_scores(segmenter, arrays, split["test"])
         print(row(START[method], n), seed, supervised, flush=True)
-        results.add(row(START[method], n), seed, **supervised, seconds=segmenter.history_[0]["seconds"])
-    results.add(row(method, n), seed, **scores, seconds=seconds)
+        for how, values in supervised.items():
+            at = segmenter.history_[0]["seconds"]
+            results.add(row(START[method], n) + how, seed, **values, seconds=at)
+    for how, values in scores.items():
+        results.add(row(method, n) + how, seed, **values, seconds=seconds)
 
 
 def main() -> None:
@@ -199,9 +215,8 @@ def main() -> None:
             for n in numbers_of(arguments, method):
                 if not results.has(row(method, n), seed):
                     run_one(results, arguments, data, method, n, seed)
-    listed = [row(m, n) for n in (1, 3, 7, SCRIBBLES) for k in (SSLDEC, PSEUDO) for m in (START[k], k)] + [
-        ALL
-    ]
+    listed = [row(m, n) for n in (1, 3, 7, SCRIBBLES) for k in (SSLDEC, PSEUDO) for m in (START[k], k)]
+    listed = [name + how for name in [*listed, ALL] for how in (OWN_SIZE, "")]
     finished = [name for name in listed if name in results.content["draws"]]
     columns = {"dice": "Dice", **{f"dice_{k}": name for k, name in PARTS.items()}}
     notes = (
