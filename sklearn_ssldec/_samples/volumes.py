@@ -761,7 +761,7 @@ def may_number_objects(labels: MapLabels) -> bool:
     last = []
     for codes in labels.maps:
         if codes is not None:
-            found = np.unique(codes[codes >= 0])
+            found = np.unique(codes[(codes >= 0) & (codes < len(labels.classes))])
             if len(found) == 0 or labels.classes[found[-1]] != len(found) - 1:
                 return False
             last.append(len(found))
