@@ -56,7 +56,7 @@ def test_sizes_may_be_set_after_the_fit_and_are_saved(fitted, disks, tmp_path):
     assert_array_equal(again.set_params(net__predict_scales=[1.001, 1]).predict_proba(disks[0]), plain)
 
 
-def test_volumes_have_their_own_size_only_unless_they_are_reduced_or_asked(disks):
+def test_volumes_have_their_own_size_only_unless_asked(disks):
     image, labels = (np.stack([each[0][:24, :24]] * 16) for each in disks)
     volumes, maps = [image, image], [labels, None]
     with warnings.catch_warnings():
@@ -67,7 +67,10 @@ def test_volumes_have_their_own_size_only_unless_they_are_reduced_or_asked(disks
         several = seg.set_params(net__predict_scales=(1, 1.25)).predict_proba(volumes[:1])[0]
         assert np.abs(plain - several).max() > 1e-3
         drawn = short(cycle__targets="drawn", net__reduction=2, pretrain_epochs=0).fit(volumes, maps)
-    assert drawn.plan_["predict_scales"] == (0.87, 1.0, 1.15, 1.3)
+    assert drawn.plan_["predict_scales"] == (1.0,)
+    plain = drawn.predict_proba(volumes[:1])[0]
+    drawn.set_params(net__predict_scales=[0.8, 1])
+    assert np.abs(plain - drawn.predict_proba(volumes[:1])[0]).max() > 1e-4
     assert drawn.predict(volumes[:1])[0].shape == (16, 24, 24)
 
 

@@ -422,8 +422,8 @@ warm_start : bool, default=False
 - ``net__predict_scales`` ("auto" or sequence of float): sizes at which each volume is predicted, as
   multiples of its own; the probabilities are averaged. Axes across which a patch is a few slices are
   left as they are. Prediction takes longer accordingly, and ``[1]``, the paper's, predicts the volume
-  as it is. May be set after `fit`. Default: "auto", 0.87, 1, 1.15 and 1.3 where targets are drawn, else
-  1; `plan_` says which.
+  as it is. May be set after `fit`. Default: "auto", 0.87, 1, 1.15 and 1.3 for images whose targets are
+  drawn, 1 for volumes; `plan_` says which.
 """,
     "net__reduction_rows": """
 - ``net__reduction`` ("auto" or int): side of the blocks of pixels that are one pixel for the network; their

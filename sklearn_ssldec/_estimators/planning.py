@@ -14,8 +14,8 @@ LARGE_VOLUME = 2**20
 # A patch holds at least this share of the median volume, at a lower resolution if need be, as long as each
 # class of the label maps keeps this Dice score.
 LEAST_SHARE, LEAST_KEPT = 0.25, 0.95
-# Sizes at which volumes are predicted where targets are drawn, as multiples of their own
-# (docs/experiments/segmentation.md, "Several sizes").
+# Sizes at which images are predicted where targets are drawn, as multiples of their own; volumes lose by the
+# largest (docs/experiments/segmentation.md, "Several sizes").
 PREDICT_SCALES = (0.87, 1.0, 1.15, 1.3)
 
 # The coarsest level has at most this many voxels along each axis, and at least half as many if the patch has.

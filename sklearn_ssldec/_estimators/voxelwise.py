@@ -411,7 +411,7 @@ class BaseSegmenter(BaseSSLDEC):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
         scales = self._of_part("net").get("predict_scales", "auto")
-        by_default = PREDICT_SCALES if drawn else (1.0,)
+        by_default = PREDICT_SCALES if drawn and self.n_dims_ == 2 else (1.0,)
         chosen["predict_scales"] = by_default if isinstance(scales, str) else as_scales(scales)
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
