@@ -408,7 +408,7 @@ class SSLDEC:
         DivergenceError
             If they are not finite.
         """
-        return _finite(self.M.soft_assignment(self.X, rows))
+        return check_finite(self.M.soft_assignment(self.X, rows))
 
     def targets(self) -> tuple[Tensor, Tensor]:
         """P <- target_distribution(Q), defined in (2).
@@ -683,8 +683,24 @@ def _absent(predicted: Tensor, n_classes: int) -> Tensor:
     return (torch.bincount(predicted.flatten(), minlength=n_classes) == 0).nonzero().squeeze(1)
 
 
-def _finite(Q: Tensor) -> Tensor:
-    """Return predictions, or raise a DivergenceError if they are not finite."""
+def check_finite(Q: Tensor) -> Tensor:
+    """Return soft assignments, if they are finite.
+
+    Parameters
+    ----------
+    Q : Tensor of shape (n, n_classes, ...)
+        Soft assignments.
+
+    Returns
+    -------
+    Tensor
+        Q itself.
+
+    Raises
+    ------
+    DivergenceError
+        If they are not.
+    """
     if not all(torch.isfinite(part).all() for part in Q.split(MANY_ROWS)):
         raise DivergenceError(
             "The network's predictions are not finite. Scale X (StandardScaler), or lower pretrain_lr and lr."

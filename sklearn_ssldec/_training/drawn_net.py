@@ -23,7 +23,7 @@ from sklearn_ssldec._samples.scribbles import pieces_without_label
 from sklearn_ssldec._samples.voxels import Corner, Volumes
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.voxel_net import VoxelNet
-from sklearn_ssldec.algorithm import DivergenceError, Epoch, _finite
+from sklearn_ssldec.algorithm import DivergenceError, Epoch, check_finite
 from sklearn_ssldec.augment import BoxMix, apply
 from sklearn_ssldec.clustering import (
     RunningTarget,
@@ -158,7 +158,7 @@ class DrawnNet(Drawing, VoxelNet):
         for _ in range(N_PROBES):
             images, targets = kinds.draw()
             with torch.no_grad(), self.autocast():
-                codes = _finite(network(images).exp()).argmax(1).cpu()
+                codes = check_finite(network(images).exp()).argmax(1).cpu()
             p, weight = self._within_margin(targets)
             known = (weight[-1] > 0).cpu()
             truth, found = p[-1].argmax(0).cpu()[known], codes[-1][known]

@@ -12,7 +12,7 @@ from sklearn_ssldec._samples.batches import SoftTargetRows, Targets
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.algorithm import Epoch, _finite
+from sklearn_ssldec.algorithm import Epoch, check_finite
 from sklearn_ssldec.clustering import OneHot
 
 # One labeled row joins so many unlabeled ones.
@@ -106,7 +106,7 @@ class DrawnRowNet(Drawing, SSLDECNet):
         DivergenceError
             If predictions are not finite.
         """
-        labeled = _finite(self.soft_assignment(X.samples, X.labeled)).argmax(1)
+        labeled = check_finite(self.soft_assignment(X.samples, X.labeled)).argmax(1)
         accuracy = (labeled == X.codes[X.labeled]).float().mean().item()
         rows = X.probes()
         return accuracy, self.soft_assignment(X.samples, rows).argmax(1) if len(rows) else labeled
