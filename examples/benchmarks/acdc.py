@@ -176,9 +176,9 @@ def run_one(
         net.module_.load_state_dict(weights)
         supervised = both_scores(segmenter, arrays, split["test"])
         print(row(START[method], n), seed, supervised, flush=True)
+        until_start = segmenter.history_[0]["seconds"]
         for how, values in supervised.items():
-            at = segmenter.history_[0]["seconds"]
-            results.add(row(START[method], n) + how, seed, **values, seconds=at)
+            results.add(row(START[method], n) + how, seed, **values, seconds=until_start)
     for how, values in scores.items():
         results.add(row(method, n) + how, seed, **values, seconds=seconds)
 

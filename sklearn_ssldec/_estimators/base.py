@@ -281,12 +281,8 @@ class BaseSSLDEC(BaseEstimator):
         """Describe the fit."""
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **method.net_params, **self._of_part("net")}
-        for name in (
-            "scaling",
-            "spacing",
-            "reduction",
-            "predict_scales",
-        ):  # of the samples and of the plan, not of the net
+        # Of the samples and of the plan, not of the net.
+        for name in ("scaling", "spacing", "reduction", "predict_scales"):
             net_params.pop(name, None)
         of_loss = ("mix", "dice_weight", "min_confidence")
         net_params |= {name: v for name, v in self._of_part("cycle").items() if name in of_loss}

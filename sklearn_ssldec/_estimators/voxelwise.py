@@ -311,16 +311,18 @@ class BaseSegmenter(BaseSSLDEC):
 
     def _predict_scales(self) -> tuple[tuple[float, ...], ...]:
         """Return the sizes at which volumes are predicted, as multiples of each side."""
-        given = self._of_part("net").get("predict_scales", "auto")
         # Segmenters that were saved before there was a plan, or sizes in it, have none.
         plan = getattr(self, "plan_", {})
-        if isinstance(given, str):
-            given = plan.get("predict_scales", (1.0,))
         thin = thin_axis(plan["patch_size"]) if "patch_size" in plan else None
         return tuple(
             tuple(1.0 if axis == thin else scale for axis in range(self.n_dims_))
-            for scale in as_scales(given)
+            for scale in self._scales_or(plan.get("predict_scales", (1.0,)))
         )
+
+    def _scales_or(self, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Return `net__predict_scales`, or the default for "auto"."""
+        given = self._of_part("net").get("predict_scales", "auto")
+        return default if isinstance(given, str) else as_scales(given)
 
     def _reduction_for(
         self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
@@ -410,9 +412,8 @@ class BaseSegmenter(BaseSSLDEC):
         if "kernels" in chosen and ("n_levels" in module or "strides" in module):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
-        scales = self._of_part("net").get("predict_scales", "auto")
         by_default = PREDICT_SCALES if drawn and self.n_dims_ == 2 else (1.0,)
-        chosen["predict_scales"] = by_default if isinstance(scales, str) else as_scales(scales)
+        chosen["predict_scales"] = self._scales_or(by_default)
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
 

@@ -169,15 +169,19 @@ class VoxelNet(SSLDECNet):
         """Return Q of a volume, the mean over the sizes at which it is predicted."""
         shape = X.shape(volume)
         sizes = [tuple(max(1, round(n * k)) for n, k in zip(shape, scale, strict=True)) for scale in scales]
-        total = torch.empty(0)
-        for size in sizes or [shape]:
-            if size == shape:
-                q = self._from_tiles(X, volume)
-            else:
-                image = resized(X.patch(volume, (0,) * len(shape), shape), size)
-                q = resized(self._from_tiles(Volumes([image]), 0), shape)
-            total = total.add_(q) if len(total) > 0 else q
-        return total.div_(max(1, len(sizes)))
+        sizes = sizes or [shape]
+        total = self._at_size(X, volume, sizes[0])
+        for size in sizes[1:]:
+            total += self._at_size(X, volume, size)
+        return total.div_(len(sizes))
+
+    def _at_size(self, X: Volumes | ReducedVolumes, volume: int, size: Corner) -> Tensor:
+        """Return Q of a volume that is predicted at another size."""
+        shape = X.shape(volume)
+        if size == shape:
+            return self._from_tiles(X, volume)
+        image = resized(X.patch(volume, (0,) * len(shape), shape), size)
+        return resized(self._from_tiles(Volumes([image]), 0), shape)
 
     def _from_tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
         """Return Q of a volume, tile by tile."""
