@@ -33,6 +33,8 @@ LABEL_TOLERANCE = 0.1
 # How far the same voxel of two files may lie apart, in voxels.
 GRID_TOLERANCE = 0.1
 
+# Some systems write the ending in capitals.
+NIFTI = re.compile(r"(.+)\.nii(\.gz)?", re.IGNORECASE)
 # The end of a scan's name in nnU-Net's layout: the number of its channel.
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -404,7 +406,7 @@ def find_cases(
     Parameters
     ----------
     images : path-like
-        Folder with the scans, ``.nii`` or ``.nii.gz``.
+        Folder with the scans, ``.nii`` or ``.nii.gz``, also in capitals. Its sub-folders are not looked into.
     labels : path-like, default=None
         Folder with the label files of some of them.
     n_channels : int, default=None
@@ -854,10 +856,10 @@ def _channels_of_cases(paths: dict[str, Path]) -> dict[str, list[Path]]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Return the NIfTI files of a folder by their names without ending, in order."""
     # macOS leaves "._name" beside the files of an archive.
-    files = [path for path in sorted(folder.glob("*.nii*")) if not path.name.startswith(".")]
+    files = [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
     found: dict[str, Path] = {}
     for path in files:
-        if match := re.fullmatch(r"(.+)\.nii(\.gz)?", path.name):
+        if match := NIFTI.fullmatch(path.name):
             if other := found.get(match[1]):
                 raise ValueError(
                     f"{os.fspath(other)!r} and {path.name!r} are files of one name. Remove one of them."

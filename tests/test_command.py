@@ -15,7 +15,7 @@ from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._training.checkpoint import Checkpoint
 from sklearn_ssldec.command import main, steps
 from sklearn_ssldec.persistence import load, save
-from sklearn_ssldec.scans import find_cases
+from sklearn_ssldec.scans import find_cases, load_nifti
 
 nibabel = pytest.importorskip("nibabel", reason="nibabel reads the scans")
 pytest.importorskip("matplotlib", reason="matplotlib draws the pictures")
@@ -638,3 +638,15 @@ def test_cases_of_both_layouts(tmp_path):
     (tmp_path / "scans" / "y_0000.nii.gz").rename(tmp_path / "scans" / "y_0001.nii.gz")
     with pytest.raises(ValueError, match="The case 'x' has the channels"):
         find_cases(tmp_path / "scans", tmp_path / "labels")
+
+
+def test_endings_in_capitals_are_scans_and_labels_too(tmp_path):
+    write_scan(tmp_path / "scans" / "x.NII.GZ", (3, 3, 3), np.eye(4), tmp_path / "labels" / "x.NII")
+    write_scan(tmp_path / "scans" / "y.nii", (3, 3, 3), np.eye(4))
+    cases = find_cases(tmp_path / "scans", tmp_path / "labels")
+    assert cases.names == ["x", "y"]
+    assert cases.labels == [str(tmp_path / "labels" / "x.NII"), None]
+    assert load_nifti(cases.files[0][0]).shape == (3, 3, 3)
+    (tmp_path / "scans" / "y.Nii.gz").write_bytes(b"an older version")
+    with pytest.raises(ValueError, match="are files of one name"):
+        find_cases(tmp_path / "scans")
