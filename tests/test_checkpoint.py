@@ -4,18 +4,22 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from skorch.callbacks import Callback
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
 from sklearn_ssldec._files import container
 from sklearn_ssldec._training import checkpoint
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.augment import GaussianNoise
+from sklearn_ssldec.augment import Compose, GaussianNoise, WeakStrong
 from sklearn_ssldec.baselines import TemporalEnsemblingClassifier
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.persistence import load, save
@@ -209,6 +213,87 @@ def test_checkpoints_of_other_parameters_are_refused(change, message, tmp_path):
         estimator.set_params(**change).fit(X, y)
     assert str(tmp_path) in str(caught.value)
     assert "Give each fit a folder of its own" in str(caught.value)
+
+
+class Noise:
+    """An augmentation without a repr of its own."""
+
+    def __init__(self, scale, sizes=()):
+        self.scale, self.sizes = scale, sizes
+        self.calls_ = self._n_calls = 0
+
+    def __call__(self, batch):
+        self.calls_ += 1
+        self._n_calls += 1
+        return batch + self.scale * torch.randn_like(batch)
+
+    def noisy(self, batch):
+        return self(batch)
+
+
+def noise_of(scale, wrap=lambda call: call):
+    return wrap(lambda batch: batch + scale * torch.randn_like(batch))
+
+
+def noise(batch, scale=0.1, *, final=1.0):
+    return batch + final * scale * torch.randn_like(batch)
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (Noise(0.1), Noise(0.1), Noise(0.2)),
+        (Noise(0.1, [Noise(1)]), Noise(0.1, [Noise(1)]), Noise(0.1, [Noise(2)])),
+        (Noise(0.1, np.arange(3)), Noise(0.1, np.arange(3)), Noise(0.1, np.arange(3) + 1)),
+        (Noise(0.1, torch.ones(2000)), Noise(0.1, torch.ones(2000)), Noise(0.1, torch.arange(2000) % 999)),
+        (Noise(0.1).noisy, Noise(0.1).noisy, Noise(0.2).noisy),
+        (noise_of(0.1), noise_of(0.1), noise_of(0.2)),
+        (lambda batch: batch + 0.1, lambda batch: batch + 0.1, lambda batch: batch + 0.2),
+        (partial(noise, scale=0.1), partial(noise, scale=0.1), partial(noise, final=0.1)),
+        (Compose(Noise(0.1)), Compose(Noise(0.1)), Compose(Noise(0.2))),
+        (WeakStrong(noise, Noise(0.1)), WeakStrong(noise, Noise(0.1)), WeakStrong(noise, Noise(0.2))),
+    ],
+)
+def test_augmentations_without_a_repr_are_told_apart(one, same, other, tmp_path):
+    estimator, X, y = make("rows", augment=one, max_iter=1, checkpoint_dir=tmp_path)
+    estimator.fit(X, y)
+    estimator.fit(X, y)  # its use does not change it
+    estimator.set_params(augment=same).fit(X, y)
+    with pytest.raises(ValueError, match=r"another fit: it was called with augment="):
+        estimator.set_params(augment=other).fit(X, y)
+
+
+def test_a_description_is_the_same_in_another_process():
+    script = (
+        "import torch\nfrom sklearn_ssldec._training.description import describe\n"
+        "print(describe(lambda x: x if str(x) in {'a', 'b', 'c', 'd'} else torch.rand(1)))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in (1, 2)
+    }  # fmt: skip
+    assert len(texts) == 1
+
+
+def test_what_callbacks_hold_may_change(tmp_path):
+    class Limit(Callback):
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+    estimator, X, y = make("rows", callbacks=[Limit(1)], checkpoint_dir=tmp_path)
+    first = estimator.fit(X, y).transduction_
+    assert np.array_equal(estimator.set_params(callbacks=[Limit(2)]).fit(X, y).transduction_, first)
+
+
+def test_a_parameter_that_was_not_set_is_told_so(tmp_path):
+    estimator, X, y = make("rows", checkpoint_dir=tmp_path)
+    estimator.fit(X, y)
+    with pytest.raises(ValueError, match="called without net__ema_decay, and now with net__ema_decay="):
+        estimator.set_params(net__ema_decay=0.9).fit(X, y)
 
 
 def test_checkpoints_of_other_data_or_versions_are_refused(tmp_path, monkeypatch):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_ssldec._files.container import seal, unseal, write
 from sklearn_ssldec._files.encoding import Decoder, Encoder, UnwritableError
+from sklearn_ssldec._training.description import describe, describe_kind
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec._training.seeds import random_states, set_random_states
 from sklearn_ssldec._warnings import warn
@@ -39,9 +38,14 @@ def describe_call(parameters: Mapping[str, Any], **data: Any) -> dict[str, str]:
         Arrays, which are represented by digests.
     """
     chosen = {name: value for name, value in parameters.items() if name not in FREE_PARAMETERS}
+    # What callbacks hold does not count: a limit of time may be raised when a fit goes on.
+    texts = {
+        name: (describe_kind if name == "callbacks" else describe)(value)
+        for name, value in sorted(chosen.items())
+    }
     return {
         **{name: joblib.hash(value, coerce_mmap=True) for name, value in data.items()},
-        **{f"{name}=": _describe(value) for name, value in sorted(chosen.items())},
+        **{f"{name}=": text for name, text in texts.items()},
         **{f"version of {name}": version(name) for name in VERSIONS},
     }
 
@@ -178,17 +182,11 @@ class Checkpoint:
 
 def _difference(name: str, theirs: str | None, ours: str | None) -> str:
     if name.endswith("="):
-        return f"it was called with {name}{theirs}, and now with {name}{ours}."
+        return f"it was called {_called(name, theirs)}, and now {_called(name, ours)}."
     if name.startswith("version"):
         return f"the {name} was {theirs}, and now is {ours}."
     return f"its {name} was another one."
 
 
-def _describe(value: Any) -> str:
-    if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    if isinstance(value, nn.Module):
-        tensors = [tensor.detach().cpu().numpy() for tensor in value.state_dict().values()]
-        return f"{text} {joblib.hash(tensors)}"
-    return f"{text} {joblib.hash(value)}" if isinstance(value, np.ndarray) else text
+def _called(name: str, value: str | None) -> str:
+    return f"without {name.removesuffix('=')}" if value is None else f"with {name}{value}"
