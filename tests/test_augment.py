@@ -1,10 +1,14 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec import augment as augmentations
 from sklearn_ssldec.augment import (
     BoxMix,
@@ -363,3 +367,28 @@ def test_weak_and_strong_views():
     assert (WeakStrong(None, add_one)(batch) == 1).all()
     assert (WeakStrong(add_one, None)(batch) == 0).all()
     assert (WeakStrong(None, add_progress)(batch, progress=0.5) == 0.5).all()
+
+
+@pytest.mark.parametrize("two_views", [False, True])
+def test_a_torch_module_may_be_an_augmentation(two_views):
+    class Masked(torch.nn.Module):
+        n_calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.2)
+
+        def forward(self, batch):
+            Masked.n_calls += 1
+            return self.dropout(batch)
+
+    images = np.random.default_rng(0).random((24, 8, 8))
+    y = np.where(np.arange(24) < 8, np.arange(24) % 2, -1)
+    augment = WeakStrong(Masked(), Masked()) if two_views else Masked()
+    clf = SSLDECClassifier(augment=augment, pretrain_epochs=1, max_iter=1, min_batches=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = clone(clf).fit(images, y)
+    assert Masked.n_calls > 0
+    assert not any("dropout" in name for name in clf.nets_[0].module_.state_dict())
+    assert "augment" not in clf.nets_[0].prefixes_

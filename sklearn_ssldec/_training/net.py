@@ -105,7 +105,8 @@ class SSLDECNet(NeuralNet):
             module, criterion, *args, train_split=train_split, iterator_train=iterator_train, **kwargs
         )
         self.generator = generator
-        self.augment = augment
+        # skorch takes each torch module for a part that is trained; an augmentation may be one and is none.
+        object.__setattr__(self, "augment", augment)
         self.ema_decay = ema_decay
         self.kernel_decay = kernel_decay
         self.precision = precision
