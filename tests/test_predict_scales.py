@@ -56,6 +56,13 @@ def test_sizes_may_be_set_after_the_fit_and_are_saved(fitted, disks, tmp_path):
     assert_array_equal(again.set_params(net__predict_scales=[1.001, 1]).predict_proba(disks[0]), plain)
 
 
+def test_auto_after_the_fit_is_the_default_whatever_was_set_in_fit(fitted, disks):
+    seg = short(pretrain_epochs=4, net__predict_scales=[1]).fit(disks[0], [disks[1][0], None])
+    assert seg.plan_["predict_scales"] == (1.0,)
+    seg.set_params(net__predict_scales="auto")
+    assert_array_equal(seg.predict_proba(disks[0]), fitted.predict_proba(disks[0]))
+
+
 def test_volumes_have_their_own_size_only_unless_asked(disks):
     image, labels = (np.stack([each[0][:24, :24]] * 16) for each in disks)
     volumes, maps = [image, image], [labels, None]

@@ -314,10 +314,15 @@ class BaseSegmenter(BaseSSLDEC):
         # Segmenters that were saved before there was a plan, or sizes in it, have none.
         plan = getattr(self, "plan_", {})
         thin = thin_axis(plan["patch_size"]) if "patch_size" in plan else None
+        default = self._default_scales(self._is_drawn()) if "predict_scales" in plan else (1.0,)
         return tuple(
             tuple(1.0 if axis == thin else scale for axis in range(self.n_dims_))
-            for scale in self._scales_or(plan.get("predict_scales", (1.0,)))
+            for scale in self._scales_or(default)
         )
+
+    def _default_scales(self, drawn: bool) -> tuple[float, ...]:
+        """Return what "auto" stands for, whatever was set in `fit`."""
+        return PREDICT_SCALES if drawn and self.n_dims_ == 2 else (1.0,)
 
     def _scales_or(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Return `net__predict_scales`, or the default for "auto"."""
@@ -412,8 +417,7 @@ class BaseSegmenter(BaseSSLDEC):
         if "kernels" in chosen and ("n_levels" in module or "strides" in module):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
-        by_default = PREDICT_SCALES if drawn and self.n_dims_ == 2 else (1.0,)
-        chosen["predict_scales"] = self._scales_or(by_default)
+        chosen["predict_scales"] = self._scales_or(self._default_scales(drawn))
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
 
