@@ -12,7 +12,8 @@ import torch
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._training.distributed import Processes
+from sklearn_ssldec._training import distributed
+from sklearn_ssldec._training.distributed import Processes, first_alone
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.baselines import PiModelClassifier
 
@@ -133,3 +134,19 @@ def test_without_processes_it_is_an_error(moons):
         SSLDECClassifier(net__data_parallel=True).fit(*moons[:2])
     with pytest.raises(TypeError, match=r"PiModelClassifier\(\) got an unexpected.*'net__data_parallel'"):
         PiModelClassifier(net__data_parallel=True)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_error_of_the_first_process_does_not_keep_the_others_waiting(rank, monkeypatch):
+    events = []
+    monkeypatch.setattr(distributed.dist, "get_rank", lambda: rank)
+    monkeypatch.setattr(distributed.dist, "barrier", lambda: events.append("barrier"))
+
+    @first_alone()
+    def open_folder():
+        events.append("block")
+        raise ValueError("another fit")
+
+    with pytest.raises(ValueError, match="another fit"):
+        open_folder()
+    assert events == (["block", "barrier"] if rank == 0 else ["barrier", "block"])

@@ -279,6 +279,8 @@ def first_alone() -> Iterator[None]:
     """
     if dist.get_rank() > 0:
         dist.barrier()
-    yield
-    if dist.get_rank() == 0:
-        dist.barrier()
+    try:
+        yield
+    finally:  # an error of the first process is raised by the others too, which would wait for it otherwise
+        if dist.get_rank() == 0:
+            dist.barrier()
