@@ -397,13 +397,18 @@ def _as_column(y: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `y` is not one-dimensional.
+        If `y` is not one-dimensional, or has masked values.
 
     Examples
     --------
     >>> _as_column(["cat", -1])
     array(['cat', -1], dtype=object)
     """
+    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+        raise ValueError(
+            f"y is a masked array: {np.ma.count_masked(y)} of its {len(y)} labels are masked. Mark "
+            "unlabeled samples with -1 instead: sklearn_ssldec.labels.mark_unlabeled(y) does."
+        )
     if isinstance(y, (list, tuple)) and len({isinstance(value, str) for value in y}) > 1:
         # np.asarray(["cat", -1]) would make the string "-1" a class.
         y = np.array(y, dtype=object)

@@ -9,6 +9,7 @@ from sklearn.datasets import make_moons
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._samples.rows import feature_moments, warn_of_scales
+from sklearn_ssldec.labels import mark_unlabeled
 
 QUICK = {"device": "cpu", "random_state": 0, "max_iter": 1, "pretrain_epochs": 2, "labeled_threshold": 0.0}
 
@@ -64,3 +65,22 @@ def test_columns_that_only_look_like_a_count_at_first_pass():
         warnings.simplefilter("error")
         warn_of_scales(X, feature_moments(X))
         warn_of_scales(np.ones((50, 2)), feature_moments(np.ones((50, 2))))
+
+
+def test_masked_values_are_refused_as_missing_ones_are():
+    X, truth = make_moons(60, noise=0.1, random_state=0)
+    y = np.ma.array(truth, mask=np.arange(60) >= 20)
+    with pytest.raises(ValueError, match=r"y is a masked array: 40 of its 60 labels .*mark_unlabeled"):
+        SSLDECClassifier(**QUICK).fit(X, y)
+    y = mark_unlabeled(y)
+    clf = SSLDECClassifier(**QUICK).fit(np.ma.array(X, mask=False), y)
+    masked = np.ma.array(X, mask=np.arange(120).reshape(60, 2) < 3)
+    for call in (lambda X: clf.fit(X, y), clf.predict):
+        with pytest.raises(ValueError, match="X is a masked array: 3 of its values are masked"):
+            call(masked)
+
+
+@pytest.mark.parametrize("input_shape", [(), (8.0, 8), ("8", 8), (-8, -8), (0, 64)])
+def test_shapes_of_images_are_positive_whole_numbers(input_shape):
+    with pytest.raises(ValueError, match="input_shape must hold positive whole numbers"):
+        SSLDECClassifier(input_shape=input_shape, **QUICK).fit(np.zeros((20, 64)), [0, 1] * 5 + [-1] * 10)

@@ -36,6 +36,14 @@ def test_sparse_samples_give_what_dense_ones_give(data, make):
     assert given.score(make(X), y) == dense.score(X, y) > 0.9
 
 
+def test_long_indices_are_taken_by_teachers_that_are_trees(data):
+    X, _, t = data
+    X = sparse.csr_array(X)
+    expected = SSLDECClassifier(**QUICK).fit(X, t).predict_proba(X)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    np.testing.assert_array_equal(SSLDECClassifier(**QUICK).fit(X, t).predict_proba(X), expected)
+
+
 def test_teachers_and_baselines_take_sparse_samples(data):
     X, y, t = data
     X = sparse.csr_matrix(X)

@@ -22,6 +22,7 @@ from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.reduction import reduced_images
 from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
 from sklearn_ssldec._samples.sources import Rows
+from sklearn_ssldec._samples.sparse import with_short_indices
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 
@@ -79,9 +80,13 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
 
     def _validated(self, X: Any, **kwargs: Any) -> Any:
         """Return the samples in float32, in CSR format where they are sparse."""
-        return validate_data(
-            self, X, dtype=np.float32, order="C", accept_sparse="csr", allow_nd=True, **kwargs
-        )
+        if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+            raise ValueError(
+                f"X is a masked array: {np.ma.count_masked(X)} of its values are masked. Fill them, for "
+                "example with X.filled(np.nan) and a SimpleImputer."
+            )
+        X = validate_data(self, X, dtype=np.float32, order="C", accept_sparse="csr", allow_nd=True, **kwargs)
+        return with_short_indices(X)
 
     def _auto(self, X: np.ndarray) -> Auto:
         variances = None

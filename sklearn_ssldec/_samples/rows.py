@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     ------
     ValueError
         If X has more than four axes, seems to have its channels last, does not agree with `input_shape`, or
-        is sparse although there is an `input_shape`.
+        is sparse although there is an `input_shape`; or if `input_shape` does not hold positive integers.
 
     Examples
     --------
@@ -70,6 +71,11 @@ def as_samples(X: np.ndarray, input_shape: tuple[int, ...] | None = None) -> np.
     if input_shape is None:
         _refuse_channels_last(X)
         return X
+    if not input_shape or not all(isinstance(n, Integral) and n > 0 for n in input_shape):
+        raise ValueError(
+            "input_shape must hold positive whole numbers, (height, width) or (n_channels, height, width), "
+            f"got {input_shape!r}."
+        )
     shape = tuple(input_shape) if len(input_shape) != 2 else (1, *input_shape)
     if X.ndim == 2 and X.shape[1] == math.prod(shape):
         return X.reshape(len(X), *shape)

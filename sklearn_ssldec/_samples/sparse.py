@@ -4,8 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
+
+
+def with_short_indices(X: Any) -> Any:
+    """Return samples whose indices are of 32 bits, where these suffice: trees take no others.
+
+    Parameters
+    ----------
+    X : ndarray, or CSR matrix or array
+        Samples; dense ones are returned as they are. The values are shared.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> X = csr_array(np.eye(2))
+    >>> X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    >>> with_short_indices(X).indices.dtype
+    dtype('int32')
+    """
+    if not issparse(X) or X.indices.dtype == X.indptr.dtype == np.int32:
+        return X
+    if max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    return type(X)((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
 
 
 class SparseRows:
