@@ -12,7 +12,7 @@ def dice_score(
     y_true: Any,
     y_pred: Any,
     *,
-    labels: Sequence[int] | np.ndarray | None = None,
+    labels: int | Sequence[int] | np.ndarray | None = None,
     ignore_label: int | Sequence[int] | None = -1,
     average: str | None = "macro",
 ) -> float | np.ndarray:
@@ -21,10 +21,10 @@ def dice_score(
     Parameters
     ----------
     y_true, y_pred : array-like of int, or sequence of such arrays
-        True and predicted label maps, of one volume, or lists of those of several volumes. An array of any
-        shape is one volume; pass stacked volumes as ``list(maps)``. Masked voxels of a masked array do not
-        count.
-    labels : sequence of int, default=None
+        True and predicted label maps, of one volume, or lists of those of several volumes. An array of
+        numbers, of any shape, is one volume; pass stacked volumes as ``list(maps)``. Masked voxels of a
+        masked array do not count.
+    labels : int, sequence of int or None, default=None
         The labels to score. None: all that occur in `y_true` or `y_pred`, except 0, which is the background
         by the convention of label maps.
     ignore_label : int, sequence of int or None, default=-1
@@ -43,6 +43,8 @@ def dice_score(
     ValueError
         If the numbers or shapes of the maps differ, a map holds values that are not whole numbers, or no
         label is left to score.
+    TypeError
+        If a map is None, or no array of numbers.
 
     Notes
     -----
@@ -63,6 +65,7 @@ def dice_score(
     if average not in ("macro", None):
         raise ValueError(f"average must be 'macro' or None, got {average!r}.")
     ignored = np.atleast_1d(np.array([], dtype=int) if ignore_label is None else ignore_label)
+    labels = None if labels is None else np.atleast_1d(labels)
     pairs = _counted_voxels(_as_list(y_true, "y_true"), _as_list(y_pred, "y_pred"), ignored)
     if labels is None:
         found = [np.unique(each) for pair in pairs for each in pair]
@@ -117,9 +120,16 @@ def _counted_voxels(
 
 def _as_list(maps: Any, name: str) -> list[np.ndarray]:
     """Return one label map, or several, as a list."""
-    is_several = isinstance(maps, list | tuple) and len(maps) > 0 and np.ndim(maps[0]) > 0
+    if hasattr(maps, "dtype") and maps.dtype.kind == "O" and maps.ndim == 1:  # an array or a Series of maps
+        maps = list(maps)
+    is_listed = isinstance(maps, list | tuple) and len(maps) > 0
+    is_several = is_listed and (any(each is None for each in maps) or np.ndim(maps[0]) > 0)
     arrays = [np.asanyarray(each) for each in (maps if is_several else [maps])]
     for i, labels in enumerate(arrays):
+        if labels.dtype.kind == "O" and labels.ndim == 0:
+            is_none = labels.item() is None
+            what = "None: leave out volumes without a label map" if is_none else "no array of numbers"
+            raise TypeError(f"{name}[{i}] is {what}.")
         if labels.dtype.kind == "f" and (np.ma.compressed(labels) % 1 != 0).any():
             raise ValueError(
                 f"{name}[{i}] holds values that are not whole numbers, but labels must be. If they are whole "

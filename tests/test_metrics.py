@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.metrics import f1_score
@@ -105,3 +106,25 @@ def test_errors():
         dice_score(maps * 0, maps * 0)
     with pytest.raises(ValueError, match="average must be 'macro' or None, got 'micro'"):
         dice_score(maps, maps, average="micro")
+
+
+@pytest.mark.parametrize("wrap", [list, pd.Series])
+def test_arrays_and_series_of_label_maps_are_several_volumes(wrap):
+    maps, predicted = [np.array([1, 1]), np.array([0, 1, 2])], [np.array([1, 0]), np.array([0, 1, 2])]
+    expected = dice_score(maps, predicted)
+    assert dice_score(wrap(maps), wrap(predicted)) == expected
+    objects = np.empty(2, dtype=object)
+    objects[:] = maps
+    assert dice_score(objects, predicted) == expected
+    assert dice_score(maps, predicted, labels=2) == dice_score(maps, predicted, labels=[2]) == 1
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_volumes_without_a_label_map_are_named(place):
+    maps = [np.array([1, 1]), np.array([0, 1])]
+    absent = [*maps]
+    absent[place] = None
+    with pytest.raises(TypeError, match=rf"y_true\[{place}\] is None: leave out volumes"):
+        dice_score(absent, maps)
+    with pytest.raises(TypeError, match=r"y_pred\[0\] is no array of numbers"):
+        dice_score(maps, iter(maps))
