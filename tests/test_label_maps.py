@@ -79,3 +79,21 @@ def test_volumes_with_a_labeled_voxel():
     assert labeled_volumes([nothing + 5, nothing], unlabeled_label=4).tolist() == [False, True]
     assert labeled_volumes(np.array([0, 1, -1])) is None
     assert labeled_volumes([0, 1, -1]) is None
+
+
+def test_masks_of_booleans_have_integer_classes():
+    labels, _ = encode([np.array([[True, False], [True, False]])])
+    assert labels.classes.dtype.kind == "i"
+    assert labels.classes.tolist() == [0, 1]
+
+
+def test_more_classes_than_codes_are_refused():
+    with pytest.raises(ValueError, match=r"y has 40000 labels; at most 16384 .* number objects"):
+        encode([np.arange(80_000).reshape(200, 400) // 2])
+
+
+def test_nan_and_a_map_that_is_not_in_a_list_are_told():
+    with pytest.raises(TypeError, match=r"y\[0\] is an array of float64 with NaN.*np.isnan\(y\), -1, y\)"):
+        as_label_maps([np.array([[1.0, np.nan]])], 1)
+    with pytest.raises(ValueError, match="y is a list of label maps, also where there is one"):
+        as_label_maps(SOME, 2)

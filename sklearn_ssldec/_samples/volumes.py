@@ -21,6 +21,8 @@ LARGEST = float(np.finfo(np.float32).max)
 JPEG_SPREAD = 32
 # Label maps with numbers from 0 up to different ones, of which one is at least this, may number objects.
 MANY_OBJECTS = 20
+# Codes are int16, and partial labels have some behind those of the classes.
+MOST_CLASSES = 2**14
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,20 @@ def as_label_maps(
     if not axes:
         raise ValueError("y has no label map: all are None.")
     if len(axes) > 1 or not axes <= {2, 3}:
+        hint = " y is a list of label maps, also where there is one." if axes <= {0, 1} else ""
         raise ValueError(
-            f"The label maps in y must all have two axes, or all three; they have {sorted(axes)}."
+            f"The label maps in y must all have two axes, or all three; they have {sorted(axes)}.{hint}"
         )
     return maps
 
 
 def _as_label_map(labels: Any, i: int, unlabeled_label: int, ignore_label: int | None) -> np.ndarray:
     given = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
+    if given.dtype.kind == "f" and np.isnan(np.ma.filled(given, 0)).any():
+        raise TypeError(
+            f"y[{i}] is an array of {given.dtype} with NaN; labels must be integers. If NaN marks voxels "
+            f"without a label, pass np.where(np.isnan(y), {unlabeled_label}, y).astype(int)."
+        )
     if given.dtype.kind not in "iub":
         raise TypeError(
             f"y[{i}] is an array of {given.dtype}; labels must be integers. If its values are whole numbers "
@@ -530,7 +538,8 @@ def encode_label_maps(
     Raises
     ------
     ValueError
-        If a label is negative, no voxel is labeled, there is one class only, or one of a single voxel.
+        If a label is negative, no voxel is labeled, or there is one class only, one of a single voxel, or
+        more than 16384.
     """
     if ignore_label is not None and ignore_label == unlabeled_label:
         raise ValueError(
@@ -547,6 +556,8 @@ def encode_label_maps(
     found.pop(unlabeled_label, None)
     _check_found(found, unlabeled_label, ignore_label)
     classes = np.array(sorted(found))
+    if classes.dtype == bool:  # of masks such as y > 0; label maps that are predicted are of integers
+        classes = classes.astype(int)
     encoded: list[np.ndarray | None] = []
     for labels, mask in zip(maps, ignored, strict=True):
         if labels is None or (labels == unlabeled_label).all():
@@ -726,6 +737,11 @@ def _check_found(found: dict[int, int], unlabeled_label: int, ignore_label: int 
     if len(found) < 2:
         raise ValueError(
             f"y must have labels of at least 2 classes, got one class only: {next(iter(found))}."
+        )
+    if len(found) > MOST_CLASSES:
+        raise ValueError(
+            f"y has {len(found)} labels; at most {MOST_CLASSES} are possible. If they number objects, as "
+            "cells, pass y > 0 instead: the segmenter tells classes apart, not the objects of a class."
         )
     if from_jpeg(found):
         raise ValueError(
