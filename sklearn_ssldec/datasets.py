@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def mask_labels(
     ValueError
         If there are fewer labels, in all or of a class, than are to be kept, or labels are missing (NaN,
         None).
+    TypeError
+        If `n_labeled` is no integer.
 
     Examples
     --------
@@ -59,6 +62,8 @@ def mask_labels(
     >>> int((y != -1).sum())
     100
     """
+    if not isinstance(n_labeled, Integral):
+        raise TypeError(f"n_labeled must be an integer, got {n_labeled!r}.")
     labeled = np.flatnonzero(labeled_mask(y, unlabeled_label))
     given = labeled_values(y, unlabeled_label)
     rng = check_random_state(random_state)
@@ -75,7 +80,9 @@ def mask_labels(
     if y.dtype.kind in "USO" or isinstance(unlabeled_label, str):
         dtype: Any = object
     else:
-        dtype = np.int64 if y.dtype.kind in "ub" else y.dtype
+        dtype = (
+            np.int64 if y.dtype.kind in "ub" else np.result_type(y.dtype, np.min_scalar_type(unlabeled_label))
+        )
     masked = np.full(len(y), unlabeled_label, dtype=dtype)
     masked[kept] = y[kept]
     return masked

@@ -83,6 +83,14 @@ def test_mask_labels_of_partly_labeled_strings_and_of_other_marks():
         mask_labels([0.0, 1.0, np.nan], 1)
 
 
+@pytest.mark.parametrize(("dtype", "mark"), [(np.int8, 255), (np.int16, 70_000), (np.uint8, -1)])
+def test_mask_labels_makes_room_for_the_mark(dtype, mark):
+    masked = mask_labels(np.arange(6, dtype=dtype) % 2, 1, unlabeled_label=mark, random_state=0)
+    assert sorted(masked.tolist()) == sorted([0, 1] + [mark] * 4)
+    with pytest.raises(TypeError, match=r"n_labeled must be an integer, got 2\.5"):
+        mask_labels(masked, 2.5)
+
+
 def test_fetch_mnist_from_a_folder(small_mnist):
     everything = fetch_mnist()
     assert everything.data.shape == (8, 784)
