@@ -54,7 +54,8 @@ def fit_temperature(y_true: Any, probabilities: Any, classes: Any = None) -> flo
     Raises
     ------
     ValueError
-        If there is not a column for each class, a label is none of them, or a probability is missing.
+        If there is not a column for each class, classes are not sorted, a label is none of them, or a
+        probability is missing.
 
     References
     ----------
@@ -77,6 +78,8 @@ def fit_temperature(y_true: Any, probabilities: Any, classes: Any = None) -> flo
         )
     if not np.isfinite(probabilities).all():
         raise ValueError("probabilities holds missing or infinite values.")
+    if not (classes[1:] > classes[:-1]).all():
+        raise ValueError(f"classes must be sorted, without a class twice, got {classes.tolist()}.")
     unknown = np.setdiff1d(y_true, classes)
     if len(unknown):
         raise ValueError(f"y_true holds {unknown.tolist()[0]!r}, which is not among classes.")

@@ -118,6 +118,8 @@ def test_refused():
         fit_temperature([0, 1], np.full((2, 3), 1 / 3))
     with pytest.raises(ValueError, match="probabilities holds missing"):
         fit_temperature([0, 1], np.full((2, 2), np.nan))
+    with pytest.raises(ValueError, match=r"classes must be sorted, without a class twice, got \['b', 'a'\]"):
+        fit_temperature(["b", "a"], np.full((2, 2), 0.5), classes=["b", "a"])
     with pytest.raises(ValueError, match="No row to score on"):
         TemperatureScaledClassifier(LabelSpreading(), cv=2).fit(X, y).score(X, np.full(8, -1))
 
