@@ -656,7 +656,7 @@ def compare_with_supervised(
     Raises
     ------
     ValueError
-        If `estimator` is no classifier, X, y and `groups` differ in length, no row is labeled, test folds
+        If `estimator` is no classifier with a supervised start, X, y and `groups` differ in length, no row is labeled, test folds
         overlap, or `unlabeled_label` contradicts the estimator.
 
     Notes
@@ -686,6 +686,12 @@ def compare_with_supervised(
     mark = find_unlabeled_label(splitter.estimator, splitter.unlabeled_label)
     supervised = clone(estimator)
     last = supervised.steps[-1][1] if hasattr(supervised, "steps") else supervised
+    # scikit-learn's max_iter is that of an optimizer.
+    if "max_iter" not in last.get_params(deep=False) or type(last).__module__.startswith("sklearn."):
+        raise ValueError(
+            "estimator must be a classifier whose supervised start is max_iter=0, as SSLDECClassifier, or a "
+            f"Pipeline that ends with one. Of a search, pass best_estimator_. Got {last!r}."
+        )
     last.set_params(max_iter=0)
     # Split once: a splitter that shuffles without a seed would give the two other folds.
     folds = list(splitter.split(X, y, groups))

@@ -12,6 +12,7 @@ from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import (
     FixedThresholdClassifier,
@@ -33,6 +34,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter
+from sklearn_ssldec.baselines import SupervisedClassifier
 from sklearn_ssldec.calibration import TemperatureScaledClassifier
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.labels import find_unlabeled_label
@@ -539,6 +541,23 @@ def test_comparing_a_segmenter_says_what_to_do_instead():
     labels = [np.eye(8, dtype=int), np.eye(8, dtype=int), None, None]
     with pytest.raises(ValueError, match=r"must be a classifier.*cross_val_score"):
         compare_with_supervised(SSLDECSegmenter(), images, labels, cv=2)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LabelSpreading()),
+        GridSearchCV(SSLDECClassifier(), {"alpha": [1.0, 2.0]}),
+        SupervisedClassifier(),
+    ],
+)
+def test_what_has_no_supervised_start_is_not_compared(estimator, moons):
+    X, y, _ = moons
+    with pytest.raises(
+        ValueError, match="estimator must be a classifier whose supervised start is max_iter=0"
+    ):
+        compare_with_supervised(estimator, X, y, cv=2)
 
 
 @pytest.mark.parametrize("helper", [cross_val_predict_labeled, compare_with_supervised, "calibration"])
