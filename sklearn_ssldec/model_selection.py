@@ -656,8 +656,8 @@ def compare_with_supervised(
     Raises
     ------
     ValueError
-        If `estimator` is no classifier with a supervised start, X, y and `groups` differ in length, no row is labeled, test folds
-        overlap, or `unlabeled_label` contradicts the estimator.
+        If `estimator` is no classifier with a supervised start, X, y and `groups` differ in length, no row is
+        labeled, test folds overlap, or `unlabeled_label` contradicts the estimator.
 
     Notes
     -----
