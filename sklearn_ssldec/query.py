@@ -12,7 +12,7 @@ from scipy.special import entr
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
-from sklearn_ssldec._samples.volumes import as_label_maps, as_volumes, is_collection
+from sklearn_ssldec._samples.volumes import as_label_maps, as_volumes, is_collection, voxels_outside
 from sklearn_ssldec.labels import find_unlabeled_label
 
 # Slices nearer to each other than this share of the axis show much the same.
@@ -76,9 +76,9 @@ def suggest_slices(
         Something with ``predict_proba`` of a list of volumes, as `SSLDECSegmenter` has it; None if there is
         none yet.
     volumes : array-like or sequence of volumes
-        The scans, labeled and unlabeled: of shape (\*spatial) or (n_channels, \*spatial). Of an image of two
-        dimensions, the image is the only slice. Without a segmenter and labels, an array of three axes is a
-        volume.
+        The scans, labeled and unlabeled: of shape (\*spatial) or (n_channels, \*spatial). Slices without any
+        voxel inside the image, that is with NaN only, are not suggested. Of an image of two dimensions, the
+        image is the only slice. Without a segmenter and labels, an array of three axes is a volume.
     labels : array-like or sequence of (label map or None), default=None
         What is labeled so far, as in the segmenter's ``fit``. None: nothing. A slice is labeled if no voxel
         of it is marked as unlabeled.
@@ -97,7 +97,8 @@ def suggest_slices(
     Raises
     ------
     ValueError
-        If `n` is not positive, `axis` is none of the volumes', or `labels` do not fit the volumes.
+        If `n` is not positive, `axis` is none of the volumes', `labels` do not fit the volumes, or a volume
+        lies outside the image as a whole: all its voxels are NaN or masked.
     TypeError
         If `n` or `axis` is no integer.
 
@@ -203,7 +204,8 @@ def _check_shape(needless: np.ndarray | None, shape: Sequence[int], i: int) -> N
 
 def _uncertainties(segmenter: Any, volumes: Any, needless: list, axis: int | None) -> _Slices:
     """Return the slices with the uncertainty of each structure, as a share of the structure's size."""
-    shapes, features, sizes = [], [], np.zeros(())
+    shapes, found, sizes = [], [], np.zeros(())
+    shows: list[bool] = []  # probabilities are 0 outside the image
     for scan, volume in enumerate(volumes):
         q = np.asarray(segmenter.predict_proba([volume])[0], dtype=float)
         shapes.append(q.shape[1:])
@@ -212,10 +214,12 @@ def _uncertainties(segmenter: Any, volumes: Any, needless: list, axis: int | Non
         if needless[scan] is not None:
             uncertain[needless[scan]] = 0
         for _, _, view in _views(q.shape[1:], axis):
-            features.append([(one[view] * uncertain[view]).sum() for one in q])
+            shows.append(any(one[view].any() for one in q))
+            found.append([(one[view] * uncertain[view]).sum() for one in q])
         sizes = sizes + q.sum(axis=tuple(range(1, q.ndim)))
-    slices = _collect(shapes, needless, features, axis)
-    return slices._replace(features=(slices.features / np.maximum(sizes, 1e-12)).sum(axis=1))
+    slices = _collect(shapes, needless, found, axis)
+    features = (slices.features / np.maximum(sizes, 1e-12)).sum(axis=1)
+    return _Slices(*(values[shows] for values in slices._replace(features=features)))
 
 
 def _spread(slices: _Slices, n: int) -> list[tuple[int, float]]:
@@ -249,19 +253,23 @@ def _pictures(volumes: Any, needless: list, axis: int | None) -> _Slices:
     n_dims = next((each.ndim for each in needless if each is not None), None)
     if n_dims is None:
         n_dims = min(3, np.ndim(volumes[0]))
-    shapes, features = [], []
-    for scan, volume in enumerate(as_volumes(volumes, n_dims, n_channels=_channels(volumes[0], n_dims))):
+    shapes, found = [], []
+    images = as_volumes(volumes, n_dims, n_channels=_channels(volumes[0], n_dims))
+    shows: list[bool] = []  # what lies outside the image as a whole needs no annotation
+    for scan, (volume, outside) in enumerate(zip(images, voxels_outside(images), strict=True)):
         shapes.append(volume.shape[1:])
         _check_shape(needless[scan], shapes[-1], scan)
         channels = [_scaled(channel) for channel in volume]
         for each, _, view in _views(shapes[-1], axis):
+            shows.append(outside is None or not outside[view].all())
             pictures = np.concatenate([_small(channel[view]).ravel() for channel in channels])
             # Slices along different axes are never in one cluster.
             of_axis = [4 * SMALL * (each == k) for k in range(n_dims)]
-            features.append([*pictures / np.sqrt(len(channels)), *of_axis])
-    slices = _collect(shapes, needless, features, axis)
+            found.append([*pictures / np.sqrt(len(channels)), *of_axis])
+    slices = _collect(shapes, needless, found, axis)
     # Along the axis, the two ends are as far from each other as pictures that differ by 1 everywhere.
-    return slices._replace(features=np.column_stack([slices.features, SMALL * slices.position]))
+    features = np.column_stack([slices.features, SMALL * slices.position])
+    return _Slices(*(values[shows] for values in slices._replace(features=features)))
 
 
 def _scaled(channel: np.ndarray) -> np.ndarray:

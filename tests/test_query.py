@@ -158,3 +158,24 @@ def test_display():
     assert [image.get_cmap().name for image in bare.ax_.images] == ["bone"]
     with pytest.raises(ValueError, match="no suggestions"):
         SuggestedSlicesDisplay.from_suggestions([], scans)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("segmenter", [None, Probabilities()])
+def test_slices_outside_the_image_are_not_suggested(segmenter):
+    rng = np.random.default_rng(0)
+    scans = [rng.uniform(0.2, 0.8, (8, 8, 12)) for _ in range(2)]
+    scans[0][:, :, :5] = np.nan
+    scans[1][2, 2, 0] = np.nan
+    if segmenter is not None:
+        segmenter.predict_proba = lambda X: [np.nan_to_num(np.stack([1 - x, x])) for x in X]
+    found = where(suggest_slices(segmenter, scans, n=24, random_state=0))
+    assert len(found) == len(set(found)) > 10
+    assert all(i >= 5 for scan, _, i in found if scan == 0)
+    assert any(scan == 0 for scan, _, _ in found)
+
+
+def test_a_scan_without_values_is_refused_as_in_fit():
+    scans = [np.random.default_rng(0).random((8, 8, 12)), np.full((8, 8, 12), np.nan)]
+    with pytest.raises(ValueError, match=r"X\[1\] has no voxel inside the image"):
+        suggest_slices(None, scans, n=2)
