@@ -1,5 +1,6 @@
 """Prediction of volumes at several sizes."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -99,8 +100,15 @@ def test_thin_axes_keep_their_size_and_volumes_are_one_tile():
 
 
 @pytest.mark.parametrize("given", [[], [0], ["a"], [1, 20], [[1, 1.2]], [np.nan]])
-def test_other_sizes_are_refused(given, disks):
+def test_other_sizes_are_refused(given, fitted, disks):
+    with pytest.raises(ValueError, match="net__predict_scales must be"):
+        copy.copy(fitted).set_params(net__predict_scales=given).predict(disks[0])
     with pytest.raises(
         ValueError, match=r'net__predict_scales must be "auto" or hold numbers from 0.1 to 10'
     ):
         short(net__predict_scales=given).fit(disks[0], [disks[1][0], None])
+
+
+def test_another_text_after_the_fit_is_refused(fitted, disks):
+    with pytest.raises(ValueError, match=r"net__predict_scales must be .*got 'four'"):
+        copy.copy(fitted).set_params(net__predict_scales="four").predict(disks[0])

@@ -327,7 +327,7 @@ class BaseSegmenter(BaseSSLDEC):
     def _scales_or(self, default: tuple[float, ...]) -> tuple[float, ...]:
         """Return `net__predict_scales`, or the default for "auto"."""
         given = self._of_part("net").get("predict_scales", "auto")
-        return default if isinstance(given, str) else as_scales(given)
+        return default if isinstance(given, str) and given == "auto" else as_scales(given)
 
     def _reduction_for(
         self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
