@@ -215,16 +215,27 @@ def test_checkpoints_of_other_parameters_are_refused(change, message, tmp_path):
     assert "Give each fit a folder of its own" in str(caught.value)
 
 
+class OtherNames:
+    """One that keeps its parameter under another name."""
+
+    def __init__(self, scale):
+        self.size = scale
+        self.calls_ = 0
+
+    def __call__(self, batch):
+        self.calls_ += 1
+        return batch + self.size
+
+
 class Noise:
     """An augmentation without a repr of its own."""
 
     def __init__(self, scale, sizes=()):
         self.scale, self.sizes = scale, sizes
-        self.calls_ = self._n_calls = 0
+        self.calls = 0
 
     def __call__(self, batch):
-        self.calls_ += 1
-        self._n_calls += 1
+        self.calls += 1
         return batch + self.scale * torch.randn_like(batch)
 
     def noisy(self, batch):
@@ -246,6 +257,7 @@ def noise(batch, scale=0.1, *, final=1.0):
         (Noise(0.1, [Noise(1)]), Noise(0.1, [Noise(1)]), Noise(0.1, [Noise(2)])),
         (Noise(0.1, np.arange(3)), Noise(0.1, np.arange(3)), Noise(0.1, np.arange(3) + 1)),
         (Noise(0.1, torch.ones(2000)), Noise(0.1, torch.ones(2000)), Noise(0.1, torch.arange(2000) % 999)),
+        (OtherNames(0.1), OtherNames(0.1), OtherNames(0.2)),
         (Noise(0.1).noisy, Noise(0.1).noisy, Noise(0.2).noisy),
         (noise_of(0.1), noise_of(0.1), noise_of(0.2)),
         (lambda batch: batch + 0.1, lambda batch: batch + 0.1, lambda batch: batch + 0.2),

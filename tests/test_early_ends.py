@@ -283,7 +283,7 @@ def test_a_fit_that_went_on_from_a_checkpoint_may_diverge_too(tmp_path, ctrl_c):
     press(5 + 2 * 8 + 3)
     clf = interrupted(classifier(checkpoint_dir=tmp_path, augment=Explode(10**9)), X, y, n_iter=2)
     press(0)
-    clf.augment.n = 2  # this call's second batch
+    clf.augment.done = 10**9 - 2  # the second batch of this call is the last
     with pytest.warns(ConvergenceWarning, match="diverged after 2 iterations"):
         clf.fit(X, y)
     assert clf.termination_condition_ == "diverged"

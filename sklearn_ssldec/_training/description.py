@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from functools import partial
 from types import CodeType, FunctionType, MethodType
@@ -20,8 +21,8 @@ def describe(value: Any) -> str:
     """Return a text that is the same in another process, and another one where the value differs.
 
     Where a repr tells no more than an address, as those of functions and of objects without one of their own
-    do, a digest follows: of the code of a function and the values that it holds, and of an object's public
-    attributes.
+    do, a digest follows: of the code of a function and the values that it holds, and of an object's
+    parameters.
 
     Parameters
     ----------
@@ -76,9 +77,6 @@ def has_name(value: Any) -> bool:
 def contents(value: Any, depth: int = DEPTH) -> Any:
     """Return what a function or an object holds, as texts in lists; "" if that cannot be told.
 
-    Names that begin or end with an underscore are left out: they are an object's own affair, and often change
-    with its use, as counts and caches do.
-
     Parameters
     ----------
     value : object
@@ -96,10 +94,26 @@ def contents(value: Any, depth: int = DEPTH) -> Any:
         return _of_each([value.func, *value.args, *value.keywords.items()], depth)
     if isinstance(value, list | tuple):
         return _of_each(value, depth)
-    named = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    public = {str(key): each for key, each in named.items() if not str(key).startswith("_")}
-    kept = {key: each for key, each in public.items() if isinstance(value, dict) or not key.endswith("_")}
-    return [[key, _of_each([kept[key]], depth)] for key in sorted(kept)] or ""
+    named = {str(key): each for key, each in value.items()} if isinstance(value, dict) else parameters(value)
+    return [[key, _of_each([named[key]], depth)] for key in sorted(named)] or ""
+
+
+def parameters(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object that its constructor takes; if it takes none, the public ones.
+
+    Other attributes often change with its use, as counts and caches do.
+
+    Parameters
+    ----------
+    value : object
+        The object.
+    """
+    held = getattr(value, "__dict__", {})
+    try:
+        own = set(inspect.signature(type(value).__init__).parameters) & set(held)
+    except ValueError:  # of what is written in C
+        own = set()
+    return {name: held[name] for name in own or held if not name.startswith("_") and not name.endswith("_")}
 
 
 def has_contents(cell: Any) -> bool:
