@@ -27,6 +27,13 @@ def test_callbacks_without_a_meaning_are_refused_before_training(callback, reaso
         SSLDECClassifier(callbacks=[callback]).fit(X, y)
 
 
+@pytest.mark.parametrize("other", ["EpochTimer", print, ("timer",), ("timer", 1), dict])
+def test_what_is_no_callback_is_refused(other, blobs):
+    X, y, _ = blobs
+    with pytest.raises(TypeError, match=r"callbacks must hold skorch's callbacks, .*; got "):
+        SSLDECClassifier(callbacks=[other]).fit(X, y)
+
+
 @pytest.mark.parametrize(
     "make",
     [

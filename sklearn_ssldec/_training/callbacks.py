@@ -66,12 +66,18 @@ def check_callbacks(callbacks: Any) -> None:
     ------
     ValueError
         If one does not work, with the reason.
+    TypeError
+        If one is no callback.
     """
     if not isinstance(callbacks, list):
         return
     for each in callbacks:
-        callback = each[1] if isinstance(each, tuple) else each
+        callback = each[1] if isinstance(each, tuple) and len(each) == 2 else each
         kind = callback if inspect.isclass(callback) else type(callback)
+        if not issubclass(kind, of_skorch.Callback):
+            raise TypeError(
+                f"callbacks must hold skorch's callbacks, or tuples of a name and one; got {each!r}."
+            )
         for refused, reason in REFUSED.items():
             if issubclass(kind, refused):
                 raise ValueError(f"callbacks holds {kind.__name__}, which has no meaning here: {reason}.")
