@@ -254,6 +254,19 @@ def test_class_prior_of_the_labeled_samples(blobs):
     assert_array_equal(by_name.predict_proba(X), by_value.predict_proba(X))
 
 
+def test_a_series_of_shares_goes_by_its_index(blobs):
+    X, y, _ = blobs
+    expected = SSLDECClassifier(**QUICK, class_prior=[0.2, 0.3, 0.5]).fit(X, y).predict_proba(X)
+    shares = pd.Series([0.5, 0.2, 0.3], index=[2, 0, 1])  # as value_counts(normalize=True) has them
+    assert_array_equal(SSLDECClassifier(**QUICK, class_prior=shares).fit(X, y).predict_proba(X), expected)
+    texts = np.array(["a", "b", "c", -1], dtype=object)[y]
+    for shares in (pd.Series([0.2, 0.3, 0.5]), pd.Series({"c": 0.5, "b": 0.3, "a": 0.2})):
+        clf = SSLDECClassifier(**QUICK, class_prior=shares).fit(X, texts)
+        assert_array_equal(clf.predict_proba(X), expected)
+    with pytest.raises(ValueError, match=r"class_prior must have a share for each class, \[0, 1, 2\]"):
+        SSLDECClassifier(**QUICK, class_prior=pd.Series({1: 0.2, 2: 0.3, -1: 0.5})).fit(X, y)
+
+
 def test_unreachable_threshold_warns_and_ends():
     X, y, _ = imbalanced(0.5)
     X[np.flatnonzero(y == 1)[0]] = X[np.flatnonzero(y == 0)[0]]  # one point with both labels

@@ -488,7 +488,8 @@ def check_class_prior(
     Parameters
     ----------
     class_prior : {"auto", "labeled"}, dict of class to share, array-like of shape (n_classes,) or None
-        The user's parameter; "labeled" stands for the shares of the labeled samples. "auto" has no prior: see
+        The user's parameter; a Series goes by its index, as a dict does. "labeled" stands for the shares of
+        the labeled samples. "auto" has no prior: see
         `make_guidance`.
     codes : ndarray of shape (n_samples,)
         Encoded labels, -1 for unlabeled samples.
@@ -504,7 +505,7 @@ def check_class_prior(
     """
     if class_prior is None or (isinstance(class_prior, str) and class_prior == "auto"):
         return None
-    shares = class_prior
+    shares = by_name(class_prior, classes.tolist())
     if isinstance(shares, str):
         if candidates is None:
             candidates = np.empty((0, len(classes)), dtype=bool)
@@ -527,3 +528,26 @@ def check_class_prior(
             f"classes_, got {class_prior!r}."
         )
     return prior / prior.sum()
+
+
+def by_name(shares: Any, names: list) -> Any:
+    """Return a Series of shares as a dict, unless its index only counts; anything else as it is.
+
+    Parameters
+    ----------
+    shares : object
+        The user's parameter.
+    names : list
+        The classes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> by_name(pd.Series({"b": 0.7, "a": 0.3}), ["a", "b"])
+    {'b': 0.7, 'a': 0.3}
+    """
+    if not (hasattr(shares, "index") and hasattr(shares, "to_dict")):
+        return shares
+    index = list(shares.index)
+    only_counts = index == list(range(len(index))) and set(index) != set(names)
+    return shares.to_numpy() if only_counts else shares.to_dict()

@@ -210,8 +210,8 @@ verbose : int, default=0
 """,
     "class_prior_rows": """
 class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None, default="auto"
-    Known share of each class, as a dict by class or in the order of `classes_`; "labeled" takes the
-    shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
+    Known share of each class, as a dict or a Series by class, or in the order of `classes_`; "labeled"
+    takes the shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
     "auto" estimates the shares for tables, once after pre-training, from the labels and by EM from
     the predictions [2]_; if all classes have about the same number of labels, these were drawn class
     by class, and only the predictions count. For rows of up to 3 features and images "auto" is None.

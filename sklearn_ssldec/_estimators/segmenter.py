@@ -38,11 +38,11 @@ class SSLDECSegmenter(BaseSegmenter):
     {tol}
     {balance_voxels}
     class_prior : "labeled", dict, array-like of shape (n_classes,) or None, default="labeled"
-        Share of each class among all voxels, as a dict by class or in the order of `classes_`. "labeled"
-        takes the shares of the labeled voxels: where targets are drawn those of label maps of which three
-        quarters or more are labeled, and if there are none nothing is pulled; otherwise those of all labeled
-        voxels, which is right for whole volumes and slices, and wrong for scribbles. None is the paper's
-        eq. 2, which pulls all classes towards the same size.
+        Share of each class among all voxels, as a dict or a Series by class, or in the order of `classes_`.
+        "labeled" takes the shares of the labeled voxels: where targets are drawn those of label maps of which
+        three quarters or more are labeled, and if there are none nothing is pulled; otherwise those of all
+        labeled voxels, which is right for whole volumes and slices, and wrong for scribbles. None is the
+        paper's eq. 2, which pulls all classes towards the same size.
     {augment_voxels}
     {optimizer}
     {pretrain_lr_voxels}
