@@ -192,3 +192,31 @@ def test_a_segmenter_goes_on():
     assert_array_equal(seg.classes_, [0, 1, 2])
     n = centers.shape[1]
     assert_allclose(seg.cluster_centers_[:2, :n], centers)
+
+
+def test_a_fit_that_fails_leaves_the_last_one():
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    y = np.where(np.arange(40) < 12, (X[:, 0] > 0).astype(int), -1)
+    short = {"pretrain_epochs": 2, "max_iter": 1, "device": "cpu", "random_state": 0}
+    clf = SSLDECClassifier(**short, warm_start=True)
+    with pytest.raises(ValueError, match="no labeled sample"):
+        clf.fit(X, np.full(40, -1))
+    assert not hasattr(clf, "n_features_in_")
+    expected = clf.fit(X, y).predict(X)
+    clf.set_params(class_prior={0: 0.5, 1: 0.5})
+    with pytest.raises(ValueError, match="class_prior"):
+        clf.fit(X, np.where(y == -1, -1, y + 7))
+    assert_array_equal(clf.predict(X), expected)
+    with pytest.raises(ValueError, match="class_prior"):
+        clf.fit(X[:, :2], np.where(y == -1, -1, y + 7))
+    assert_array_equal(clf.predict(X), expected)
+
+    images = np.random.default_rng(0).standard_normal((2, 16, 16))
+    labels = (images[0] > 0).astype(int)
+    patches = {"patch_size": 8, "patches_per_epoch": 4, "module__width": 0.1, "min_batches": 1}
+    seg = SSLDECSegmenter(**short, **patches, warm_start=True).fit(images, [labels, None])
+    expected, plan = seg.predict(images), seg.plan_
+    with pytest.raises(ValueError, match="warm_start"):
+        seg.fit([np.stack([image] * 8) for image in images], [np.stack([labels * 3] * 8), None])
+    assert seg.plan_ == plan
+    assert_array_equal(seg.predict(images), expected)

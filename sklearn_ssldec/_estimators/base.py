@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -101,6 +102,29 @@ PART_CONSTRAINTS: dict[str, list] = {
     "net__reduction": [AUTO, "array-like", Integral],
     "net__predict_scales": [AUTO, "array-like"],
 }
+
+
+def kept_if_fit_fails(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `fit` that leaves the estimator as it was if it ends in an error.
+
+    Otherwise the networks of the last fit would predict the classes of the one that failed.
+
+    Parameters
+    ----------
+    fit : callable
+        The method.
+    """
+
+    @functools.wraps(fit)
+    def fit_or_restore(self: BaseSSLDEC, *args: Any, **kwargs: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    return fit_or_restore
 
 
 class BaseSSLDEC(BaseEstimator):

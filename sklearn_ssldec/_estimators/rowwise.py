@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_ssldec._compat import fit_context, safe_indexing
-from sklearn_ssldec._estimators.base import BaseSSLDEC
+from sklearn_ssldec._estimators.base import BaseSSLDEC, kept_if_fit_fails
 from sklearn_ssldec._estimators.defaults import Auto, choose_auto, image_reduction
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
 from sklearn_ssldec._samples.placing import resolve_device
@@ -31,6 +31,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
     """A classifier whose samples are the rows of an array: features, or images."""
 
     @fit_context(prefer_skip_nested_validation=True)
+    @kept_if_fit_fails
     def fit(self, X: Any, y: Any) -> BaseClassifier:
         """Fit to labeled and unlabeled samples.
 

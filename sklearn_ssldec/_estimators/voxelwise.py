@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklearn_ssldec._compat import Interval, StrOptions, fit_context
-from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC
+from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC, kept_if_fit_fails
 from sklearn_ssldec._estimators.defaults import choose_auto_voxels
 from sklearn_ssldec._estimators.outcomes import (
     majority,
@@ -77,6 +77,7 @@ class BaseSegmenter(BaseSSLDEC):
     }
 
     @fit_context(prefer_skip_nested_validation=True)
+    @kept_if_fit_fails
     def fit(self, X: Any, y: Any, annotated_classes: Any = None) -> BaseSegmenter:
         r"""Fit to volumes of which some voxels are labeled.
 
