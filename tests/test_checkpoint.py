@@ -53,11 +53,20 @@ def discs_fit():
     return {"module__width": 0.05, "patch_size": 24, **settings}, images, [maps[0], None, None]
 
 
+def scribbles_fit():
+    settings, images, (labels, *_) = discs_fit()
+    del settings["cycle__target_views"]
+    marks = np.full(labels.shape, -1)
+    marks[12, 8:13], marks[3:5] = 1, 0
+    return {**settings, "cycle__targets": "drawn", "max_iter": 3}, images, [marks, marks, None]
+
+
 FITS = {
     "rows": (SSLDECClassifier, moons_fit),
     "images": (SSLDECClassifier, digits_fit),
     "targets that remember": (TemporalEnsemblingClassifier, moons_fit),
     "volumes": (SSLDECSegmenter, discs_fit),
+    "completed scribbles": (SSLDECSegmenter, scribbles_fit),
 }
 # Parameters that this baseline does not have.
 UNUSED = {"cycle__max_labeled_epochs"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ssldec import SSLDECSegmenter
 from sklearn_ssldec._estimators.methods import hard_labels
@@ -12,6 +12,7 @@ from sklearn_ssldec._samples.components import MOST_MAPS
 from sklearn_ssldec._samples.drawn_patches import DrawnPatches, LabeledVolumes, move_voxels
 from sklearn_ssldec._samples.scribbles import are_scribbles, completed, pieces_without_label
 from sklearn_ssldec._samples.voxels import Volumes
+from sklearn_ssldec._training import drawn_net
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.metrics import dice_score
 
@@ -154,6 +155,31 @@ def test_what_no_walker_can_tell_remains_unknown():
     assert (found[:, :4] >= 0).any()
 
 
+def test_what_a_network_expects_counts_where_the_image_shows_nothing():
+    marks = np.full((200, 200), -1)
+    marks[100, 100], marks[:, 0], marks[:, -1] = 1, 0, 0
+    flat = np.zeros((1, 200, 200))
+    box, elsewhere = np.zeros((2, 200, 200), dtype=bool)
+    box[40:160, 55:145] = elsewhere[:30, 60:140] = True
+    expected = np.where([~box & ~elsewhere, box, elsewhere], 0.98, 0.01)
+    found = completed(marks, flat, expected=expected)
+    assert (found == 2).sum() == 0  # it has no scribble in this image
+    assert dice_score([box.astype(int)], [found], labels=[1]) > 0.9
+    assert dice_score([box.astype(int)], [completed(marks, flat)], labels=[1]) < 0.1
+    contradicted = completed(marks, flat, expected=np.where([~elsewhere, elsewhere, box], 0.98, 0.01))
+    assert_array_equal(contradicted[marks >= 0], marks[marks >= 0])
+    assert contradicted[12, 100] == 1
+
+
+def test_intensities_of_scribbles_decide_between_what_is_expected():
+    marks = np.full((8, 24), -1)
+    marks[4, 2:6], marks[4, 18:22] = 0, 1
+    image = np.repeat(np.arange(24) >= 9, 8).reshape(24, 8).T[None].astype(float)
+    unsure = np.full((2, 8, 24), 0.5)
+    for channels in (image, np.concatenate([image, np.zeros_like(image)])):
+        assert_array_equal(completed(marks, channels, expected=unsure), image[0].astype(int))
+
+
 def source_of(maps, images=None, **kwargs):
     images = np.zeros((len(maps), 32, 32)) if images is None else images
     placed = [torch.from_numpy(image)[None].float() for image in images]
@@ -216,6 +242,24 @@ def test_later_unlabeled_patches_show_scribbles_as_they_are():
     assert not marked[~targets.scribbled].any()
     moved = move_voxels([], X, targets, (8, 8), 1.0)[1]
     assert_array_equal(moved.p, targets.p[:, :, 4:-4, 4:-4])
+
+
+def test_scribbles_are_completed_anew_with_what_is_expected():
+    images, maps, scribbles = scribbled()
+    source = source_of(scribbles, scribbles=True, images=images)
+    before = source.codes(0, (0, 0), (32, 32), True)
+    asked = []
+
+    def expect(volume):
+        asked.append(volume)
+        return torch.from_numpy(np.stack([maps[volume] == 0, maps[volume] == 1])).float()
+
+    source.complete_with(expect)
+    for _ in range(2):
+        after = source.codes(0, (0, 0), (32, 32), True)
+    assert asked == [0]  # computed when they are needed, and kept
+    truth = torch.from_numpy(maps[0])
+    assert (after == truth).float().mean() > (before == truth).float().mean()
 
 
 def test_completed_scribbles_tell_nothing_of_the_shares():
@@ -293,3 +337,27 @@ def test_some_scribbled_some_unlabeled():
     seg = segmenter(pretrain_epochs=6, max_iter=3, patches_per_epoch=80)
     seg.fit(images[:8], [*scribbles[:4], *[None] * 4])
     assert seg.score(images, maps) > 0.8
+
+
+def test_the_average_says_how_scribbles_are_completed(monkeypatch):
+    monkeypatch.setattr(drawn_net, "RENEWED_AFTER", 2)
+    advised, weights = [], []
+    complete_with = LabeledVolumes.complete_with
+
+    def spy(self, expect):
+        advised.append(int(self._expect is not None))
+        weights.append(next(expect.keywords["network"].parameters()).clone())
+        q = expect(0)
+        assert q.shape == (2, 32, 32)
+        assert_allclose(q.sum(0), np.ones((32, 32)), rtol=1e-5)
+        complete_with(self, expect)
+
+    monkeypatch.setattr(LabeledVolumes, "complete_with", spy)
+    images, maps, scribbles = scribbled(10)
+    seg = segmenter(max_iter=5, tol=0).fit(images, scribbles)
+    assert advised == [0, 1, 1]
+    assert not torch.equal(weights[0], weights[1])
+    assert not hasattr(seg.nets_[0], "adviser_")
+    advised.clear()
+    segmenter(max_iter=2).fit(images, [*maps[:2], *[None] * 8])
+    assert not advised

@@ -330,7 +330,12 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
             "tile_size": "auto",
             # Boxes from other volumes help images, and harm volumes (docs/experiments/segmentation.md).
             **(
-                {"mix": BoxMix() if n_dims == 2 else None, "dice_weight": 1.0, "min_confidence": 0.0}
+                {
+                    "mix": BoxMix() if n_dims == 2 else None,
+                    # Where targets are in doubt, it makes structures too thick.
+                    "dice_weight": 0.0 if plan.get("scribbles") else 1.0,
+                    "min_confidence": 0.0,
+                }
                 if drawn
                 else {}
             ),

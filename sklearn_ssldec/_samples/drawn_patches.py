@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +70,7 @@ class LabeledVolumes:
         self.volumes, self.maps, self.ignored, self.candidates = volumes, maps, ignored, candidates
         self.scribbles = scribbles
         self._spacing, self._completed = spacing, dict[int, np.ndarray]()
+        self._expect: Callable[[int], Tensor] | None = None
         n_classes = math.inf if candidates is None else candidates.shape[1]
         self.labeled: list[int] = []
         self.unlabeled: list[int] = []
@@ -209,12 +210,23 @@ class LabeledVolumes:
             found[inside][mask[there]] = -2
         return torch.from_numpy(found)
 
+    def complete_with(self, expect: Callable[[int], Tensor]) -> None:
+        """Complete scribbles anew from now on, with what a network expects.
+
+        Parameters
+        ----------
+        expect : callable
+            Returns the probabilities of the classes, of shape (n_classes, *spatial), in a volume.
+        """
+        self._expect, self._completed = expect, {}
+
     def _complete(self, volume: int, codes: np.ndarray) -> np.ndarray:
-        """Return the completed scribbles of a volume, which are computed once."""
+        """Return the completed scribbles of a volume, which are computed when they are first asked for."""
         if volume not in self._completed:
             shape = self.volumes.shape(volume)
             image = self.volumes.patch(volume, (0,) * len(shape), shape).float().cpu().numpy()
-            self._completed[volume] = completed(codes, image, self.ignored[volume], self._spacing)
+            expected = None if self._expect is None else self._expect(volume).float().cpu().numpy()
+            self._completed[volume] = completed(codes, image, self.ignored[volume], self._spacing, expected)
         return self._completed[volume]
 
     def _overlap(

@@ -23,8 +23,13 @@ STEEPNESS, LEAST = 20.0, 1e-4
 # So many voxels around those that are nearest to a structure, walkers find the border.
 MARGIN = 10
 # Structures are scribbled close to their borders, and the background far from them: a voxel belongs to a
-# structure if a walker meets its scribble so many times as probably as one of the background.
-IN_DOUBT = 3.0
+# structure if a walker meets its scribble so many times as probably as one of the background. Less is needed
+# where a network says what it expects.
+IN_DOUBT, IN_DOUBT_EXPECTED = 3.0, 1.5
+# Beside a step with likelihood 1, a walker ends where he is, with the class that a network expects there, by
+# this one. Intensities like those of a class's scribbles count with that power.
+EXPECTING, RESEMBLING = 0.01, 0.25
+N_BINS = 128  # of intensities
 
 
 def are_scribbles(
@@ -62,12 +67,16 @@ def completed(
     image: np.ndarray,
     ignored: np.ndarray | None = None,
     spacing: Sequence[float] | None = None,
+    expected: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Complete scribbles with the random walker [1]_.
 
     A voxel gets the class whose scribble a walker who starts there most probably meets first, in doubt class
     0. The walker goes from voxel to voxel, the less likely the more their intensities differ. Voxels that are
     nearest to a scribble of class 0 are background, but for a margin around the others.
+
+    With a network's predictions, a walker may also end at each voxel with the class that is expected there
+    (section 4 of [2]_): the more probable one, of those that have a scribble, which fits the intensity.
 
     Parameters
     ----------
@@ -79,6 +88,8 @@ def completed(
         Voxels that take part in nothing, and over which no walker goes.
     spacing : sequence of float, default=None
         Sides of a voxel; None if they are equal.
+    expected : ndarray of shape (n_classes, \*spatial), default=None
+        Probabilities of the classes as a network predicts them.
 
     Returns
     -------
@@ -107,7 +118,8 @@ def completed(
     found[(codes < 0) & ~near] = 0
     unknown = ((found < 0) & open_ground).ravel()
     if unknown.any():
-        found.ravel()[unknown] = _walk(found, image, unknown, open_ground.ravel(), spacing)
+        ends = None if expected is None else _probable(codes, image, expected).reshape(len(expected), -1)
+        found.ravel()[unknown] = _walk(found, image, unknown, open_ground.ravel(), spacing, ends)
     found[~open_ground] = codes[~open_ground]
     return found
 
@@ -118,13 +130,15 @@ def _walk(
     unknown: np.ndarray,
     open_ground: np.ndarray,
     spacing: Sequence[float] | None,
+    ends: np.ndarray | None,
 ) -> np.ndarray:
     """Return the class that walkers from the unknown voxels meet first, -1 if they meet none."""
     first, second, weight = _steps(image, spacing)
     chosen = (unknown[first] | unknown[second]) & open_ground[first] & open_ground[second]
     first, second, weight = first[chosen], second[chosen], weight[chosen]
     row = np.cumsum(unknown) - 1
-    n, n_classes, flat = int(unknown.sum()), int(codes.max()) + 1, codes.ravel()
+    flat = codes.ravel()
+    n, n_classes = int(unknown.sum()), int(codes.max()) + 1 if ends is None else len(ends)
     degree = np.bincount(np.r_[first, second], np.r_[weight, weight], unknown.size)[unknown]
     inner = unknown[first] & unknown[second]
     i, j = row[first[inner]], row[second[inner]]
@@ -135,6 +149,9 @@ def _walk(
     for here, there in ((first, second), (second, first)):
         arrives = unknown[here] & ~unknown[there]
         np.add.at(arrivals, (row[here[arrives]], flat[there[arrives]]), weight[arrives])
+    if ends is not None:
+        laplacian = laplacian + EXPECTING * sparse.identity(n)
+        arrivals += EXPECTING * ends[:, unknown].T
     if codes.ndim == 2:
         chances = splu(laplacian.tocsc()).solve(arrivals)
     else:  # where a factorization would fill the memory
@@ -142,8 +159,31 @@ def _walk(
         solved = [cg(matrix, of_class, atol=0.0, maxiter=1000, M=scale)[0] for of_class in arrivals.T]
         chances = np.stack(solved, axis=1)
     is_met = chances.sum(1) > 0.5
-    chances[:, 0] *= IN_DOUBT
+    chances[:, 0] *= IN_DOUBT if ends is None else IN_DOUBT_EXPECTED
     return np.where(is_met, chances.argmax(1), -1)
+
+
+def _probable(codes: np.ndarray, image: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return how probable each class that has a scribble is at each voxel.
+
+    That is what a network expects, times the share of the class in the scribbles of such an intensity.
+    """
+    similar = np.ones(expected.shape)
+    for channel in image:
+        values = channel.astype(np.float64)
+        width = float(np.ptp(values)) / N_BINS
+        if width == 0:
+            continue
+        bins = np.minimum((values - values.min()) // width, N_BINS - 1).astype(np.int64)
+        for code, of_class in enumerate(similar):
+            counts = np.bincount(bins[codes == code], minlength=N_BINS).astype(np.float64)
+            density = ndimage.gaussian_filter1d(counts, 0.1 * values.std() / width, mode="nearest")
+            of_class *= density[bins] / max(density.sum(), 1.0)
+    similar /= np.maximum(similar.sum(0), np.finfo(np.float64).tiny)
+    probable = (expected + 1e-6) * (similar + 1e-3) ** RESEMBLING
+    has_scribble = np.isin(np.arange(len(expected)), codes)
+    probable *= has_scribble.reshape(-1, *[1] * codes.ndim)
+    return probable / probable.sum(0)
 
 
 def _steps(image: np.ndarray, spacing: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

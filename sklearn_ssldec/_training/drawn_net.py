@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +36,8 @@ from sklearn_ssldec.clustering import (
 )
 from sklearn_ssldec.networks._convolutional import crop
 
+# After so many epochs with targets, scribbles are completed anew.
+RENEWED_AFTER = 10
 # Patches of each kind by which is told, after each iteration, how far training has come.
 N_PROBES = 16
 
@@ -89,6 +93,15 @@ class DrawnNet(Drawing, VoxelNet):
         self.single_component, self.scribbles = single_component, scribbles
         self.reduction = reduction
         self.labeled_weight_ = 1.0
+        self.n_drawn_ = 0  # epochs with targets
+        self.is_new_adviser_ = False
+
+    def initialize_module(self) -> DrawnNet:
+        """Initialize the module, its average, and the network that says how scribbles are completed."""
+        super().initialize_module()
+        if self.scribbles:
+            self.adviser_ = copy.deepcopy(self.module_).requires_grad_(False).eval()
+        return self
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
 
@@ -125,6 +138,9 @@ class DrawnNet(Drawing, VoxelNet):
             Weight of the labeled patches in the loss.
         """
         self.target_, self.labeled_weight_ = target, labeled_weight
+        if self.scribbles:
+            self._advise(X)
+        self.n_drawn_ += 1
         return self._train(self._patches(X, n_classes, self.batch_size, self.batch_size))
 
     def probe(self, X: LabeledVolumes, n_classes: int) -> tuple[float, Tensor]:
@@ -205,6 +221,36 @@ class DrawnNet(Drawing, VoxelNet):
             generator=self.generator or torch.default_generator,
             device=torch.device(self.device),
         )
+
+    def _advise(self, X: LabeledVolumes) -> None:
+        """Have scribbles completed with what the average predicts, as it is now or was a few epochs ago."""
+        if self.n_drawn_ % RENEWED_AFTER == 0:
+            self.adviser_.load_state_dict(self.predicting().state_dict())
+            self.is_new_adviser_ = True
+        if self.is_new_adviser_:
+            X.complete_with(partial(self._from_tiles, X.volumes, network=self.adviser_))
+            self.is_new_adviser_ = False
+
+    def get_state(self) -> dict[str, Any]:
+        """Return a copy of all that training changes."""
+        state = {**super().get_state(), "n_drawn": self.n_drawn_}
+        if self.scribbles:
+            state["adviser"] = copy.deepcopy(dict(self.adviser_.state_dict()))
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore a state."""
+        super().set_state(state)
+        self.n_drawn_ = state["n_drawn"]
+        if self.scribbles:
+            self.adviser_.load_state_dict(state["adviser"])
+            self.is_new_adviser_ = self.n_drawn_ > 0
+
+    def keep_average(self) -> None:
+        """Make the averaged weights the network's own, after training."""
+        super().keep_average()
+        if self.scribbles:
+            del self.adviser_
 
     def _train(self, patches: DrawnPatches) -> Epoch:
         self.fit_loop(patches, epochs=1)

@@ -183,10 +183,13 @@ class VoxelNet(SSLDECNet):
         image = resized(X.patch(volume, (0,) * len(shape), shape), size)
         return resized(self._from_tiles(Volumes([image]), 0), shape)
 
-    def _from_tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Tensor:
-        """Return Q of a volume, tile by tile."""
+    def _from_tiles(
+        self, X: Volumes | ReducedVolumes, volume: int, network: nn.Module | None = None
+    ) -> Tensor:
+        """Return Q of a volume, tile by tile, by the network that predicts or another one."""
+        network = (network or self.predicting()).eval()
         whole = torch.empty(0)
-        for corner, size, q in self._tiles(X, volume):
+        for corner, size, q in self._tiles(X, volume, network):
             if len(whole) == 0:
                 whole = q.new_empty(len(q), *X.shape(volume))
             box = tuple(slice(first, first + n) for first, n in zip(corner, size, strict=True))
@@ -216,9 +219,10 @@ class VoxelNet(SSLDECNet):
         q = self.predict_volume(Volumes([view.image]), 0)
         return q if view.coordinates is None else put_back(q, view.coordinates, shape)
 
-    def _tiles(self, X: Volumes | ReducedVolumes, volume: int) -> Iterator[tuple[Corner, Corner, Tensor]]:
+    def _tiles(
+        self, X: Volumes | ReducedVolumes, volume: int, network: nn.Module
+    ) -> Iterator[tuple[Corner, Corner, Tensor]]:
         """Yield the tiles of a volume: corner, size, and Q of shape (n_classes, *size)."""
-        network = self.predicting().eval()
         shape = X.shape(volume)
         # In whole strides: what the network halves must begin where it does in the whole volume.
         context = -(-self.context // self.stride) * self.stride
