@@ -941,6 +941,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         {net__spacing}
         {net__reduction}
         {net__predict_scales}
+        {net__largest_component}
 
     Attributes
     ----------
@@ -988,6 +989,7 @@ class PseudoLabelSegmenter(BaseSegmenter):
         "net__spacing",
         "net__reduction",
         "net__predict_scales",
+        "net__largest_component",
     )
 
     def __init__(

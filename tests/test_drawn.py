@@ -5,12 +5,17 @@ import copy
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
 
 from sklearn_ssldec import SSLDECSegmenter, persistence
 from sklearn_ssldec._estimators.methods import hard_labels
 from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._samples.components import outside_largest, single_component_classes
+from sklearn_ssldec._samples.components import (
+    outside_largest,
+    restrict_to_largest,
+    single_component_classes,
+)
 from sklearn_ssldec._samples.drawn_patches import (
     DrawnPatches,
     LabeledVolumes,
@@ -344,10 +349,52 @@ def test_voxels_outside_the_volume_connect_nothing():
     assert_array_equal(p[0, 1].nonzero()[:, 1], [2, 3, 4, 5, 6, 7])
 
 
-def test_a_largest_component_needs_a_background():
+def test_predictions_keep_the_largest_component(fitted):
+    seg, images, _ = fitted
+    seg, two = copy.deepcopy(seg), np.concatenate([images[0], images[1][6:]], axis=0)
+    found = {}
+    for choice in ("auto", True, False):
+        seg.set_params(net__largest_component=choice)
+        found[choice] = q = seg.predict_proba([two])[0]
+        assert_allclose(q.sum(0), np.ones(two.shape), rtol=1e-5)
+        assert_array_equal(seg.predict([two])[0], q.argmax(0))
+    assert seg.plan_["largest_component"] == []  # one label map tells nothing
+    assert_array_equal(found["auto"], found[False])
+    n_pieces = {choice: ndimage.label(q.argmax(0) == 1)[1] for choice, q in found.items()}
+    assert n_pieces[False] > 1 == n_pieces[True]
+    kept = found[True].argmax(0) == 1
+    assert_array_equal(found[True][:, kept], found[False][:, kept])
+    changed = (found[True] != found[False]).any(0)
+    assert_array_equal(changed, (found[False].argmax(0) == 1) & ~kept)
+    assert (found[True][:, changed] == [[1], [0]]).all()
+
+
+def test_probabilities_of_smaller_components_go_to_the_other_classes():
+    q = torch.tensor([[0.1, 0.1, 0.2, 0.4, 0.0], [0.9, 0.8, 0.1, 0.6, 1.0], [0.0, 0.1, 0.7, 0.0, 0.0]])
+    expected = q.clone()
+    restrict_to_largest(q, ())
+    assert_array_equal(q, expected)
+    q[2, 3] = 0.2
+    restrict_to_largest(q, (1,))
+    assert_allclose(q[:, 3], [2 / 3, 0, 1 / 3])
+    assert_allclose(q[:, 4], [1, 0, 0])
+    assert_array_equal(q[:, :3], expected[:, :3])
+
+
+@pytest.mark.parametrize("part", ["cycle", "net"])
+def test_a_largest_component_needs_a_background(part):
     images, maps = squares(3)
-    with pytest.raises(ValueError, match=r"needs the label 0, .* the labels are \[1, 2\]"):
-        segmenter(cycle__largest_component=True).fit(images, [maps[0] + 1, None, None])
+    with pytest.raises(ValueError, match=rf"{part}__largest_component=True needs the label 0, .* \[1, 2\]"):
+        segmenter(**{f"{part}__largest_component": True}).fit(images, [maps[0] + 1, None, None])
+
+
+def test_predictions_keep_the_components_that_targets_keep():
+    images, maps = images_of_pieces(11)
+    seg = segmenter(pretrain_epochs=4).fit(images, [*maps[:10], None])
+    assert seg.plan_["largest_component"] == [1, 3]
+    for predicted in (np.stack(seg.predict(images)), np.stack(seg.transduction_[10:])):
+        assert not outside_largest(torch.from_numpy(predicted), [1, 3]).any()
+    assert_array_equal(seg.transduction_[10], seg.predict(images[10:])[0])
 
 
 # The shares that eq. 2 pulls towards ------------------------------------------------------------------

@@ -101,6 +101,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "net__spacing": ["array-like", None],
     "net__reduction": [AUTO, "array-like", Integral],
     "net__predict_scales": [AUTO, "array-like"],
+    "net__largest_component": [AUTO, "boolean"],
 }
 
 
@@ -306,7 +307,7 @@ class BaseSSLDEC(BaseEstimator):
         params, method = self.get_params(deep=False), self._method()
         net_params = {**auto.net, **method.net_params, **self._of_part("net")}
         # Of the samples and of the plan, not of the net.
-        for name in ("scaling", "spacing", "reduction", "predict_scales"):
+        for name in ("scaling", "spacing", "reduction", "predict_scales", "largest_component"):
             net_params.pop(name, None)
         of_loss = ("mix", "dice_weight", "min_confidence")
         net_params |= {name: v for name, v in self._of_part("cycle").items() if name in of_loss}

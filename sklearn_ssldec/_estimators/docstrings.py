@@ -326,7 +326,7 @@ warm_start : bool, default=False
 """,
     "cycle__dice_weight": """
 - ``cycle__dice_weight`` (float): weight of the Dice loss between P and Q beside eq. 3, where
-  targets are drawn. Default: 1.
+  targets are drawn. Default: 1, or 0 if labels are scribbles.
 """,
     "cycle__min_confidence": """
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled voxels whose largest probability is smaller
@@ -340,7 +340,8 @@ warm_start : bool, default=False
 """,
     "cycle__scribbles": """
 - ``cycle__scribbles`` ("auto" or bool): whether labels are scribbles, where targets are drawn. Those of
-  labeled patches are then completed with the random walker (Grady 2006); those of unlabeled patches
+  labeled patches are then completed with the random walker (Grady 2006), and anew every ten epochs of
+  the iterations, with what the averaged network expects; those of unlabeled patches
   stand among the targets, and the target of a predicted piece of a structure in which no scribble
   lies is label 0. Default: "auto", whether the labels of no label map are complete, and neighboring
   voxels that are labeled have the same label; `plan_` says it.
@@ -424,6 +425,12 @@ warm_start : bool, default=False
   left as they are. Prediction takes longer accordingly, and ``[1]``, the paper's, predicts the volume
   as it is. May be set after `fit`. Default: "auto", 0.87, 1, 1.15 and 1.3 for images whose targets are
   drawn, 1 for volumes; `plan_` says which.
+""",
+    "net__largest_component": """
+- ``net__largest_component`` ("auto" or bool): whether predictions keep of each class only its largest
+  connected component in a volume or image; other voxels are none of these classes. True: of all
+  classes but 0, False, the paper's: of none. May be set after `fit`. Default: "auto", of those of which
+  drawn targets keep it, ``plan_["largest_component"]``.
 """,
     "net__reduction_rows": """
 - ``net__reduction`` ("auto" or int): side of the blocks of pixels that are one pixel for the network; their

@@ -84,6 +84,7 @@ class SSLDECSegmenter(BaseSegmenter):
         {net__spacing}
         {net__reduction}
         {net__predict_scales}
+        {net__largest_component}
 
     Attributes
     ----------
@@ -147,6 +148,7 @@ class SSLDECSegmenter(BaseSegmenter):
         "net__spacing",
         "net__reduction",
         "net__predict_scales",
+        "net__largest_component",
     )
 
     def __init__(

@@ -32,7 +32,7 @@ from sklearn_ssldec._estimators.planning import (
     reduced_spacing,
     thin_axis,
 )
-from sklearn_ssldec._samples.components import single_component_classes
+from sklearn_ssldec._samples.components import restrict_to_largest, single_component_classes
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.reduction import labeled_parts, labels_kept, reduced_shape
@@ -149,6 +149,9 @@ class BaseSegmenter(BaseSSLDEC):
             patch_params["scribbles"] = self.plan_["scribbles"]
             factors = self.plan_["reduction"]
             patch_params["reduction"] = factors if max(factors) > 1 else None
+        of_predictions = self._predict_single()
+        if self._is_drawn():
+            patch_params["predict_single"] = of_predictions
         samples = Scans(
             volumes,
             labels.ignored,
@@ -330,6 +333,19 @@ class BaseSegmenter(BaseSSLDEC):
         given = self._of_part("net").get("predict_scales", "auto")
         return default if isinstance(given, str) and given == "auto" else as_scales(given)
 
+    def _predict_single(self) -> tuple[int, ...]:
+        """Return the codes of the classes of which predictions keep the largest component."""
+        given = self._of_part("net").get("largest_component", "auto")
+        if given is True and self.classes_[0] != 0:
+            raise ValueError(
+                "net__largest_component=True needs the label 0, for voxels outside of the largest component; "
+                f"the labels are {self.classes_.tolist()}."
+            )
+        if not isinstance(given, str):
+            return tuple(range(1, len(self.classes_))) if given else ()
+        of_one_piece = getattr(self, "plan_", {}).get("largest_component", [])
+        return tuple(np.flatnonzero(np.isin(self.classes_, of_one_piece)).tolist())
+
     def _reduction_for(
         self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
     ) -> tuple[int, ...]:
@@ -451,7 +467,7 @@ class BaseSegmenter(BaseSSLDEC):
         outside = voxels_outside(volumes)
         samples = place_volumes(volumes, outside, self._scaling(), torch.device("cpu"))
         check_sizes(samples, self.nets_[0].margin)
-        scales = self._predict_scales()
+        scales, single = self._predict_scales(), self._predict_single()
         for i in tqdm(range(len(volumes)), desc="predict", unit="volume", disable=not self.verbose):
             members = []
             for net in self.nets_:
@@ -460,6 +476,7 @@ class BaseSegmenter(BaseSSLDEC):
             probabilities = mean_probabilities(members, axis=0)
             if outside[i] is not None:
                 probabilities[:, outside[i]] = 0
+            restrict_to_largest(torch.from_numpy(probabilities), single)
             yield probabilities
 
 

@@ -137,6 +137,35 @@ def outside_largest(codes: Tensor, classes: Sequence[int]) -> Tensor:
     return torch.from_numpy(outside).to(codes.device)
 
 
+def restrict_to_largest(q: Tensor, classes: Sequence[int]) -> None:
+    r"""Take the probability of classes away where a smaller component of one of them is, in place.
+
+    It goes to the other classes, in their proportion; to class 0, if they have none.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_classes, \*spatial)
+        Probabilities of the classes in a volume.
+    classes : sequence of int
+        Classes that are one connected piece; not 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> q = torch.tensor([[0.1, 0.4, 0.6, 0.4], [0.9, 0.6, 0.4, 0.6]])
+    >>> restrict_to_largest(q, [1])
+    >>> q.argmax(0)
+    tensor([1, 1, 0, 0])
+    """
+    if len(classes) == 0:
+        return
+    outside = outside_largest(q.argmax(0)[None], classes)[0]
+    left = q[:, outside]
+    left[list(classes)] = 0
+    left[0, left.sum(0) == 0] = 1
+    q[:, outside] = left / left.sum(0)
+
+
 def _component_sizes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of voxels of each component, and the components, numbered from 1."""
     components, _ = ndimage.label(mask)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec._samples.batches import Targets
-from sklearn_ssldec._samples.components import outside_largest
+from sklearn_ssldec._samples.components import outside_largest, restrict_to_largest
 from sklearn_ssldec._samples.drawn_patches import (
     DrawnBatches,
     DrawnPatches,
@@ -64,6 +64,8 @@ class DrawnNet(Drawing, VoxelNet):
     single_component : tuple of int
         Classes of which the targets keep the largest connected component; the target of their other voxels is
         class 0.
+    predict_single : tuple of int
+        Classes of which `predict_codes` keeps the largest connected component in a volume.
     scribbles : bool
         Whether labels are scribbles: they are completed for labeled patches, and stand among the targets of
         unlabeled ones, in which pieces of a structure without a scribble are class 0.
@@ -83,6 +85,7 @@ class DrawnNet(Drawing, VoxelNet):
         dice_weight: float = 1.0,
         min_confidence: float = 0.0,
         single_component: tuple[int, ...] = (),
+        predict_single: tuple[int, ...] = (),
         scribbles: bool = False,
         reduction: Corner | None = None,
         iterator_train: type = DrawnBatches,
@@ -90,7 +93,8 @@ class DrawnNet(Drawing, VoxelNet):
     ) -> None:
         super().__init__(module, *args, iterator_train=iterator_train, **kwargs)
         self.mix, self.dice_weight, self.min_confidence = mix, dice_weight, min_confidence
-        self.single_component, self.scribbles = single_component, scribbles
+        self.single_component, self.predict_single = single_component, predict_single
+        self.scribbles = scribbles
         self.reduction = reduction
         self.labeled_weight_ = 1.0
         self.n_drawn_ = 0  # epochs with targets
@@ -196,9 +200,9 @@ class DrawnNet(Drawing, VoxelNet):
         codes = torch.empty(len(X), dtype=torch.int16)
         for volume in range(len(X.images)):
             start, stop = int(X.offsets[volume]), int(X.offsets[volume + 1])
-            codes[start:stop] = hard_assignment(
-                X.take(volume, self.predict_volume(X, volume, self.predict_scales)).half()
-            ).cpu()
+            q = self.predict_volume(X, volume, self.predict_scales)
+            restrict_to_largest(q, self.predict_single)
+            codes[start:stop] = hard_assignment(X.take(volume, q).half()).cpu()
         return codes
 
     def epoch_size(self, n_rows: int) -> float:
