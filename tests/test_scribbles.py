@@ -10,7 +10,12 @@ from sklearn_ssldec._estimators.methods import hard_labels
 from sklearn_ssldec._samples.batches import Targets
 from sklearn_ssldec._samples.components import MOST_MAPS
 from sklearn_ssldec._samples.drawn_patches import DrawnPatches, LabeledVolumes, move_voxels
-from sklearn_ssldec._samples.scribbles import are_scribbles, completed, pieces_without_label
+from sklearn_ssldec._samples.scribbles import (
+    are_scribbles,
+    completed,
+    pieces_without_label,
+    single_component_of_scribbles,
+)
 from sklearn_ssldec._samples.voxels import Volumes
 from sklearn_ssldec._training import drawn_net
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
@@ -330,6 +335,21 @@ def test_scribbles_are_enough(kind):
     assert seg.plan_["scribbles"]
     assert dice_score(maps, seg.predict(images), labels=[1]) > 0.8
     assert (seg.transduction_[0][scribbles[0] >= 0] == scribbles[0][scribbles[0] >= 0]).all()
+
+
+def test_what_is_one_piece_is_told_from_completed_scribbles():
+    images, _, scribbles = scribbled(20)
+    found = single_component_of_scribbles(scribbles, [i[None] for i in images], [None] * 20, 2)
+    assert found == (1,)
+    beside = [np.concatenate(pair, axis=1) for pair in zip(images[::2], images[1::2], strict=True)]
+    both = [np.concatenate(pair, axis=1) for pair in zip(scribbles[::2], scribbles[1::2], strict=True)]
+    assert single_component_of_scribbles(both, [i[None] for i in beside], [None] * 10, 2) == ()
+    assert single_component_of_scribbles([None], [images[0][None]], [None], 2) == ()
+    seg = segmenter(**SHORTEST).fit(images, [*scribbles[:15], *[None] * 5])
+    assert seg.plan_["largest_component"] == [1]
+    assert seg.nets_[0].single_component == ()
+    seg = segmenter(**SHORTEST, cycle__largest_component=False).fit(images, scribbles)
+    assert seg.plan_["largest_component"] == []
 
 
 def test_some_scribbled_some_unlabeled():

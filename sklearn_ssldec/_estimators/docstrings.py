@@ -430,7 +430,8 @@ warm_start : bool, default=False
 - ``net__largest_component`` ("auto" or bool): whether predictions keep of each class only its largest
   connected component in a volume or image; other voxels are none of these classes. True: of all
   classes but 0, False, the paper's: of none. May be set after `fit`. Default: "auto", of those of which
-  drawn targets keep it, ``plan_["largest_component"]``.
+  drawn targets keep it, or which are in one piece where scribbles are completed;
+  ``plan_["largest_component"]`` says which.
 """,
     "net__reduction_rows": """
 - ``net__reduction`` ("auto" or int): side of the blocks of pixels that are one pixel for the network; their

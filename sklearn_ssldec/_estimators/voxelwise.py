@@ -36,7 +36,7 @@ from sklearn_ssldec._samples.components import restrict_to_largest, single_compo
 from sklearn_ssldec._samples.patches import as_patch_size
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.reduction import labeled_parts, labels_kept, reduced_shape
-from sklearn_ssldec._samples.scribbles import are_scribbles
+from sklearn_ssldec._samples.scribbles import are_scribbles, single_component_of_scribbles
 from sklearn_ssldec._samples.sources import Scans, check_sizes, place_volumes
 from sklearn_ssldec._samples.volumes import (
     MapLabels,
@@ -145,6 +145,11 @@ class BaseSegmenter(BaseSSLDEC):
         patch_params["predict_scales"] = self._predict_scales()
         if self._is_drawn():
             patch_params["single_component"] = of_one_piece = self._single_component(labels)
+            if self.plan_["scribbles"] and self._of_part("cycle").get("largest_component", "auto") == "auto":
+                # The targets keep the pieces in which scribbles lie.
+                of_one_piece = single_component_of_scribbles(
+                    labels.maps, volumes, labels.ignored, len(labels.classes), self.plan_["spacing"]
+                )
             self.plan_["largest_component"] = self.classes_[list(of_one_piece)].tolist()
             patch_params["scribbles"] = self.plan_["scribbles"]
             factors = self.plan_["reduction"]

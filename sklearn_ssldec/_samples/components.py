@@ -75,7 +75,10 @@ def without_gaps(codes: np.ndarray, ignored: np.ndarray | None) -> np.ndarray:
 
 
 def single_component_classes(
-    maps: Sequence[np.ndarray | None], ignored: Sequence[np.ndarray | None], n_classes: int
+    maps: Sequence[np.ndarray | None],
+    ignored: Sequence[np.ndarray | None],
+    n_classes: int,
+    most: float = MOST,
 ) -> tuple[int, ...]:
     """Return the classes that are one connected piece in nearly all label maps; never class 0.
 
@@ -88,6 +91,8 @@ def single_component_classes(
         Voxels that take part in nothing.
     n_classes : int
         Number of classes.
+    most : float, default=MOST
+        Share of the maps in which they are.
     """
     shares: dict[int, list[float]] = {}
     least = max((LEAST_MAPS[codes.ndim] for codes in maps if codes is not None), default=0)
@@ -102,7 +107,7 @@ def single_component_classes(
     return tuple(
         code
         for code, of_class in sorted(shares.items())
-        if len(of_class) >= least and np.mean(np.array(of_class) >= MOST) >= MOST
+        if len(of_class) >= least and np.mean(np.array(of_class) >= MOST) >= most
     )
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg, splu
 from torch import Tensor
 
-from sklearn_ssldec._samples.components import MOST_MAPS, is_complete
+from sklearn_ssldec._samples.components import MOST_MAPS, is_complete, single_component_classes
 
 # Label maps are scribbles if of the neighbouring voxels that both have a label at most this share have
 # different ones. Maps of whole slices or boxes show borders; scribbles keep away from them.
@@ -30,6 +30,9 @@ IN_DOUBT, IN_DOUBT_EXPECTED = 3.0, 1.5
 # this one. Intensities like those of a class's scribbles count with that power.
 EXPECTING, RESEMBLING = 0.01, 0.25
 N_BINS = 128  # of intensities
+# Structures are one piece if they are in this share of the completed scribbles of so many images: completed
+# scribbles are less sure than labels.
+MOST_COMPLETED, N_COMPLETED = 0.85, 40
 
 
 def are_scribbles(
@@ -122,6 +125,39 @@ def completed(
         found.ravel()[unknown] = _walk(found, image, unknown, open_ground.ravel(), spacing, ends)
     found[~open_ground] = codes[~open_ground]
     return found
+
+
+def single_component_of_scribbles(
+    maps: Sequence[np.ndarray | None],
+    images: Sequence[np.ndarray],
+    ignored: Sequence[np.ndarray | None],
+    n_classes: int,
+    spacing: Sequence[float] | None = None,
+) -> tuple[int, ...]:
+    r"""Return the classes that are one connected piece where scribbles are completed; never class 0.
+
+    Parameters
+    ----------
+    maps : sequence of (ndarray of int, of the volume's spatial shape, or None)
+        Class of each voxel, -1 where it is not known.
+    images : sequence of ndarray of shape (n_channels, \*spatial)
+        Intensities, NaN outside the image.
+    ignored : sequence of (ndarray of bool, or None)
+        Voxels that take part in nothing.
+    n_classes : int
+        Number of classes.
+    spacing : sequence of float, default=None
+        Sides of a voxel; None if they are equal.
+    """
+    scribbled = [i for i, codes in enumerate(maps) if codes is not None and (codes >= 0).any()]
+    chosen = scribbled[:: -(-len(scribbled) // N_COMPLETED)] if scribbled else []
+    found = []
+    for i in chosen:
+        codes = maps[i]
+        assert codes is not None
+        image = np.nan_to_num(np.asarray(images[i], dtype=np.float32))
+        found.append(completed(codes, image, ignored[i], spacing))
+    return single_component_classes(found, [ignored[i] for i in chosen], n_classes, MOST_COMPLETED)
 
 
 def _walk(
