@@ -367,6 +367,10 @@ def test_predictions_keep_the_largest_component(fitted):
     changed = (found[True] != found[False]).any(0)
     assert_array_equal(changed, (found[False].argmax(0) == 1) & ~kept)
     assert (found[True][:, changed] == [[1], [0]]).all()
+    with pytest.raises(
+        ValueError, match=r'net__largest_component must be "auto", True or False; got \'all\''
+    ):
+        seg.set_params(net__largest_component="all").predict([two])
 
 
 def test_probabilities_of_smaller_components_go_to_the_other_classes():

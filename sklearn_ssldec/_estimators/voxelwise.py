@@ -341,12 +341,14 @@ class BaseSegmenter(BaseSSLDEC):
     def _predict_single(self) -> tuple[int, ...]:
         """Return the codes of the classes of which predictions keep the largest component."""
         given = self._of_part("net").get("largest_component", "auto")
-        if given is True and self.classes_[0] != 0:
+        if given != "auto" and not isinstance(given, bool | np.bool_):
+            raise ValueError(f'net__largest_component must be "auto", True or False; got {given!r}.')
+        if given != "auto" and given and self.classes_[0] != 0:
             raise ValueError(
                 "net__largest_component=True needs the label 0, for voxels outside of the largest component; "
                 f"the labels are {self.classes_.tolist()}."
             )
-        if not isinstance(given, str):
+        if given != "auto":
             return tuple(range(1, len(self.classes_))) if given else ()
         of_one_piece = getattr(self, "plan_", {}).get("largest_component", [])
         return tuple(np.flatnonzero(np.isin(self.classes_, of_one_piece)).tolist())
