@@ -4,8 +4,9 @@ The slices of the volumes are images for the segmenter; what it predicts for the
 volume by volume: the mean Dice of the right ventricle, the myocardium and the left ventricle over the 40 test
 volumes. SSLDEC with default parameters is measured beside the supervised model that it starts from,
 pseudo-labeling with the same network, patches, views, mixing and loss, and supervised training on the labels
-of all 70 patients. Each is scored with images predicted at several sizes, the default, and at their own size
-only. Finished fits are kept, and an interrupted one goes on where it was.
+of all 70 patients. Each is scored as it predicts by default, at several sizes and with the largest piece of
+each structure, and at one size with all pieces. Finished fits are kept, and an interrupted one goes on where
+it was.
 
 ``--scribbles`` measures SSLDEC, and pseudo-labeling, with scribbles of all 70 patients as the only labels.
 
@@ -47,8 +48,8 @@ CPU_PLAN = {
     "module__stem": 2,
     "module__max_filters": 128,
 }
-# Of rows that are predicted at the images' own size only, as everything was before there were several.
-OWN_SIZE = ", at their own size"
+# Of rows that are predicted at the images' own size only, with all pieces.
+PLAIN = ", one size, all pieces"
 # In the place of a number of labeled patients, and what marks an unlabeled voxel of a scribble.
 SCRIBBLES, NOT_ANNOTATED = -1, 4
 PARTS = {1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
@@ -130,12 +131,11 @@ def score(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict
 
 
 def both_scores(segmenter: SSLDECSegmenter, arrays: dict, patients: list[str]) -> dict[str, dict]:
-    """Return the scores as images are predicted by default, at several sizes, and at their own size only."""
+    """Return the scores as images are predicted by default, and at one size with all pieces."""
     found = {"": score(segmenter, arrays, patients)}
-    if max(segmenter.plan_["predict_scales"]) > 1:
-        segmenter.set_params(net__predict_scales=[1])
-        found[OWN_SIZE] = score(segmenter, arrays, patients)
-        segmenter.set_params(net__predict_scales="auto")
+    segmenter.set_params(net__predict_scales=[1], net__largest_component=False)
+    found[PLAIN] = score(segmenter, arrays, patients)
+    segmenter.set_params(net__predict_scales="auto", net__largest_component="auto")
     return found
 
 
@@ -216,7 +216,7 @@ def main() -> None:
                 if not results.has(row(method, n), seed):
                     run_one(results, arguments, data, method, n, seed)
     listed = [row(m, n) for n in (1, 3, 7, SCRIBBLES) for k in (SSLDEC, PSEUDO) for m in (START[k], k)]
-    listed = [name + how for name in [*listed, ALL] for how in (OWN_SIZE, "")]
+    listed = [name + how for name in [*listed, ALL] for how in (PLAIN, "")]
     finished = [name for name in listed if name in results.content["draws"]]
     columns = {"dice": "Dice", **{f"dice_{k}": name for k, name in PARTS.items()}}
     notes = (
