@@ -332,7 +332,7 @@ def choose_auto_voxels(plan: dict[str, Any], device: torch.device) -> Auto:
             **(
                 {
                     "mix": BoxMix() if n_dims == 2 else None,
-                    # Where targets are in doubt, it makes structures too thick.
+                    # Of no use where borders are in doubt (docs/experiments/segmentation.md).
                     "dice_weight": 0.0 if plan.get("scribbles") else 1.0,
                     "min_confidence": 0.0,
                 }

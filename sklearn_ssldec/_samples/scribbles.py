@@ -78,8 +78,8 @@ def completed(
     0. The walker goes from voxel to voxel, the less likely the more their intensities differ. Voxels that are
     nearest to a scribble of class 0 are background, but for a margin around the others.
 
-    With a network's predictions, a walker may also end at each voxel with the class that is expected there
-    (section 4 of [2]_): the more probable one, of those that have a scribble, which fits the intensity.
+    With a network's predictions, a walker may also end where he is, with a class that is expected there [2]_,
+    if it has a scribble, the more likely if its scribbles have such intensities.
 
     Parameters
     ----------
@@ -104,6 +104,7 @@ def completed(
     ----------
     .. [1] L. Grady, "Random Walks for Image Segmentation", IEEE TPAMI 28(11), 2006,
        :doi:`10.1109/TPAMI.2006.233`.
+    .. [2] L. Grady, "Multilabel Random Walker Image Segmentation Using Prior Models", CVPR 2005.
 
     Examples
     --------
