@@ -263,7 +263,7 @@ def test_networks_that_change_their_input_do_not_change_reduced_volumes():
     network = EmbeddingNetwork(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 2, 1)), SoftmaxHead(2, 2))
     net = VoxelNet(network, patch_size=(4, 4), margin=(0, 0), device="cpu").initialize()
     before = volumes.patch(0, (0, 0), (4, 4)).clone()
-    list(net._tiles(volumes, 0))
+    net._from_tiles(volumes, 0)
     assert torch.equal(volumes.patch(0, (0, 0), (4, 4)), before)
 
 

@@ -1,7 +1,6 @@
 """Label maps in which a few pixels were left open, and masks as image files hold them."""
 
 import warnings
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -43,10 +42,16 @@ def outlined(n=3, size=400, seed=0):
 
 def plan_for(images, maps):
     seg = SSLDECSegmenter(device="cpu")
-    seg._fit_networks = Mock(side_effect=KeyboardInterrupt)  # where training would begin
+    plans = []
+
+    def stop(*args, **kwargs):
+        plans.append(seg.plan_)
+        raise KeyboardInterrupt
+
+    seg._fit_networks = stop  # where training would begin
     with pytest.raises(KeyboardInterrupt):
         seg.fit(images, maps)
-    return seg.plan_
+    return plans[0]
 
 
 def test_a_void_contour_changes_nothing_in_the_plan():
