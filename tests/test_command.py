@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from numpy.testing import assert_array_equal
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec._training.checkpoint import Checkpoint
 from sklearn_ssldec.command import main, steps
+from sklearn_ssldec.command.grid import Scan
+from sklearn_ssldec.command.steps import drop_pieces, single_in_volumes
 from sklearn_ssldec.persistence import load, save
 from sklearn_ssldec.scans import find_cases, load_nifti
 
@@ -190,6 +193,7 @@ def test_slices_of_scans_that_have_few_are_images(tmp_path, capsys):
     assert "few slices" in capsys.readouterr().err
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (record["slice_axis"], record["spacing_mm"]) == (2, [1, 1])
+    assert record["plan"]["largest_component_of_volumes"] == []  # one labeled scan tells nothing
     model = load(tmp_path / "out" / "model.safetensors")
     assert model.n_dims_ == 2
     for seed, (name, (shape, affine)) in enumerate(grids.items()):
@@ -216,6 +220,30 @@ def test_slices_of_scans_that_have_few_are_images(tmp_path, capsys):
         main(["predict", str(tmp_path / "out" / "model.safetensors"), str(tmp_path / "cube"), *options]) == 2
     )
     assert "3 axes; the model was made for 1 and 2" in capsys.readouterr().err
+
+
+def test_scans_keep_the_largest_piece_of_what_labeled_scans_show_in_one():
+    labels = np.zeros((12, 12, 4), dtype=int)
+    # 3 is in one piece in each slice, and not in the volume.
+    labels[2:6, 2:6], labels[7:10, 7:10, :1], labels[7:10, 7:10, 2:] = 1, 3, 3
+    partly = np.where(np.arange(4) == 1, labels, -1)
+    maps = [labels, np.flip(labels, 0), partly, None]
+    image = labels.astype(float)
+    scans = [Scan("x", "x.nii", image, each, (1, 1, 8), labels.shape) for each in maps]
+    model = SimpleNamespace(
+        classes_=np.array([0, 1, 3]), unlabeled_label=-1, plan_={"largest_component": [1, 3]}
+    )
+    assert single_in_volumes(model, scans) == [1]
+    assert single_in_volumes(model, [scans[0], *scans[2:]]) == []  # one volume tells nothing
+    model.plan_["largest_component"] = [3]
+    assert single_in_volumes(model, scans) == []
+    found = labels.copy()
+    found[0, 0, 3] = 1
+    drop_pieces(found, model)  # made before there was such a plan
+    assert found[0, 0, 3] == 1
+    model.plan_["largest_component_of_volumes"] = [1]
+    drop_pieces(found, model)
+    assert_array_equal(found, labels)
 
 
 # --- interruptions

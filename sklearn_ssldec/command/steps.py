@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from sklearn_ssldec import SSLDECSegmenter, __version__
+from sklearn_ssldec._samples.components import outside_largest, single_component_classes
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec.baselines import PseudoLabelSegmenter
 from sklearn_ssldec.command.checks import check_labels, check_names, check_sizes, check_values
@@ -278,11 +280,52 @@ def fit(args: Namespace, folder: Folder, scans: list[Scan], grid: Grid) -> Any:
     model.fit(images, labels)
     if model.termination_condition_ == "interrupted":
         raise KeyboardInterrupt
+    if grid.slice_axis is not None:
+        model.plan_["largest_component_of_volumes"] = single_in_volumes(model, scans)
     facts = {"iterations": model.n_iter_, "ended_by": model.termination_condition_}
     folder.note(plan=model.plan_, **facts, seconds_of_fit=round(time.perf_counter() - started, 1))
     model.set_params(checkpoint_dir=None, verbose=0)
     save(model, folder.model_path)
     return model
+
+
+def single_in_volumes(model: Any, scans: Sequence[Scan]) -> list[int]:
+    """Return the structures that are in one piece in the slices, and in the labeled scans too.
+
+    Parameters
+    ----------
+    model : fitted segmenter
+        The model of the slices.
+    scans : sequence of Scan
+        All scans.
+
+    Returns
+    -------
+    list of int
+        Their labels.
+    """
+    maps = []
+    for scan in scans:
+        if scan.labels is not None:
+            codes = np.searchsorted(model.classes_, scan.labels)
+            maps.append(np.where(scan.labels == model.unlabeled_label, -1, codes))
+    single = single_component_classes(maps, [None] * len(maps), len(model.classes_))
+    in_slices = model.plan_.get("largest_component", [])
+    return [label for label in model.classes_[list(single)].tolist() if label in in_slices]
+
+
+def drop_pieces(labels: np.ndarray, model: Any) -> None:
+    """Label the smaller pieces of structures that are in one piece in each scan as background, in place.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        The label map of a scan whose slices were segmented.
+    model : fitted segmenter
+        The model of the slices.
+    """
+    single = model.plan_.get("largest_component_of_volumes", [])
+    labels[outside_largest(torch.from_numpy(labels)[None], single)[0].numpy()] = 0
 
 
 def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int, str]) -> None:
@@ -309,6 +352,8 @@ def write_results(model: Any, scans: list[Scan], folder: Folder, names: dict[int
             labels = load_label_map(map_path, like=scan.path)
         else:
             labels = grid.restore(model.predict(grid.images(scan)), scan)
+            if grid.slice_axis is not None:
+                drop_pieces(labels, model)
             folder.write(map_path, lambda path: save_nifti(labels, path, like=scan.path))  # noqa: B023
         sizes = [float(np.sum(labels == label) * voxel_size(scan)) for label in structures]
         if not picture_path.exists():
