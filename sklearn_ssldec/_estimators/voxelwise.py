@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -340,18 +340,25 @@ class BaseSegmenter(BaseSSLDEC):
 
     def _predict_single(self) -> tuple[int, ...]:
         """Return the codes of the classes of which predictions keep the largest component."""
-        given = self._of_part("net").get("largest_component", "auto")
-        if given != "auto" and not isinstance(given, bool | np.bool_):
-            raise ValueError(f'net__largest_component must be "auto", True or False; got {given!r}.')
-        if given != "auto" and given and self.classes_[0] != 0:
-            raise ValueError(
-                "net__largest_component=True needs the label 0, for voxels outside of the largest component; "
-                f"the labels are {self.classes_.tolist()}."
-            )
-        if given != "auto":
-            return tuple(range(1, len(self.classes_))) if given else ()
         of_one_piece = getattr(self, "plan_", {}).get("largest_component", [])
-        return tuple(np.flatnonzero(np.isin(self.classes_, of_one_piece)).tolist())
+        return self._kept_largest(
+            "net", lambda: tuple(np.flatnonzero(np.isin(self.classes_, of_one_piece)).tolist())
+        )
+
+    def _kept_largest(self, part: str, auto: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+        """Return the codes that ``largest_component`` of a part stands for; "auto" for those of `auto`."""
+        given = self._of_part(part).get("largest_component", "auto")
+        has_background = self.classes_[0] == 0
+        if isinstance(given, str) and given == "auto":
+            return auto() if has_background else ()
+        if not isinstance(given, bool | np.bool_):
+            raise ValueError(f'{part}__largest_component must be "auto", True or False; got {given!r}.')
+        if given and not has_background:
+            raise ValueError(
+                f"{part}__largest_component=True needs the label 0, for voxels outside of the largest "
+                f"component; the labels are {self.classes_.tolist()}."
+            )
+        return tuple(range(1, len(self.classes_))) if given else ()
 
     def _reduction_for(
         self, shapes: Sequence[Sequence[int]], labels: MapLabels, spacing: tuple[float, ...] | None
@@ -382,18 +389,9 @@ class BaseSegmenter(BaseSSLDEC):
 
     def _single_component(self, labels: MapLabels) -> tuple[int, ...]:
         """Return the codes of the classes of which targets keep the largest component."""
-        wanted = self._of_part("cycle").get("largest_component", "auto")
-        has_background = labels.classes[0] == 0
-        if wanted is True and not has_background:
-            raise ValueError(
-                "cycle__largest_component=True needs the label 0, the target of voxels outside of the "
-                f"largest component; the labels are {labels.classes.tolist()}."
-            )
-        if not wanted or not has_background:
-            return ()
-        if wanted == "auto":
-            return single_component_classes(labels.maps, labels.ignored, len(labels.classes))
-        return tuple(range(1, len(labels.classes)))
+        return self._kept_largest(
+            "cycle", lambda: single_component_classes(labels.maps, labels.ignored, len(labels.classes))
+        )
 
     def _has_scribbles(self, labels: MapLabels) -> bool:
         """Return whether the labels are scribbles."""

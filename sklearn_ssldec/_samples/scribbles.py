@@ -26,8 +26,8 @@ MARGIN = 10
 # structure if a walker meets its scribble so many times as probably as one of the background. Less is needed
 # where a network says what it expects.
 IN_DOUBT, IN_DOUBT_EXPECTED = 3.0, 1.5
-# Beside a step with likelihood 1, a walker ends where he is, with the class that a network expects there, by
-# this one. Intensities like those of a class's scribbles count with that power.
+# What a network predicts at a voxel weighs this much for the walker; an easy step to a neighbor weighs 1.
+# Intensities like those of a class's scribbles count with that power.
 EXPECTING, RESEMBLING = 0.01, 0.25
 N_BINS = 128  # of intensities
 # Structures are one piece if they are in this share of the completed scribbles of so many images: completed
@@ -150,15 +150,17 @@ def single_component_of_scribbles(
     spacing : sequence of float, default=None
         Sides of a voxel; None if they are equal.
     """
-    scribbled = [i for i, codes in enumerate(maps) if codes is not None and (codes >= 0).any()]
-    chosen = scribbled[:: -(-len(scribbled) // N_COMPLETED)] if scribbled else []
-    found = []
-    for i in chosen:
-        codes = maps[i]
-        assert codes is not None
-        image = np.nan_to_num(np.asarray(images[i], dtype=np.float32))
-        found.append(completed(codes, image, ignored[i], spacing))
-    return single_component_classes(found, [ignored[i] for i in chosen], n_classes, MOST_COMPLETED)
+    scribbled = [
+        (codes, image, mask)
+        for codes, image, mask in zip(maps, images, ignored, strict=True)
+        if codes is not None and (codes >= 0).any()
+    ]
+    chosen = scribbled[:: max(1, -(-len(scribbled) // N_COMPLETED))]
+    found = [
+        completed(codes, np.nan_to_num(np.asarray(image, dtype=np.float32)), mask, spacing)
+        for codes, image, mask in chosen
+    ]
+    return single_component_classes(found, [mask for *_, mask in chosen], n_classes, MOST_COMPLETED)
 
 
 def _walk(
@@ -181,13 +183,13 @@ def _walk(
     i, j = row[first[inner]], row[second[inner]]
     between = sparse.coo_matrix((weight[inner], (i, j)), shape=(n, n))
     # The little on the diagonal: where no scribble can be reached, the matrix would be singular.
-    laplacian = sparse.diags(degree + 1e-9) - between - between.T
+    diagonal = degree + 1e-9 + (0 if ends is None else EXPECTING)
+    laplacian = sparse.diags(diagonal) - between - between.T
     arrivals = np.zeros((n, n_classes))
     for here, there in ((first, second), (second, first)):
         arrives = unknown[here] & ~unknown[there]
         np.add.at(arrivals, (row[here[arrives]], flat[there[arrives]]), weight[arrives])
     if ends is not None:
-        laplacian = laplacian + EXPECTING * sparse.identity(n)
         arrivals += EXPECTING * ends[:, unknown].T
     if codes.ndim == 2:
         chances = splu(laplacian.tocsc()).solve(arrivals)
