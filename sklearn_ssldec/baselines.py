@@ -58,6 +58,7 @@ class SupervisedClassifier(BaseClassifier):
 
         {net__ema_decay}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
         {net__data_parallel}
 
@@ -87,6 +88,7 @@ class SupervisedClassifier(BaseClassifier):
     _parts: ClassVar[tuple[str, ...]] = (
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
         "net__data_parallel",
     )
@@ -170,6 +172,7 @@ class PseudoLabelClassifier(BaseClassifier):
         {cycle__target_views_0}
         {net__ema_decay}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
         {net__data_parallel}
 
@@ -203,6 +206,7 @@ class PseudoLabelClassifier(BaseClassifier):
         "cycle__target_views",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
         "net__data_parallel",
     )
@@ -295,6 +299,7 @@ class PiModelClassifier(BaseClassifier):
         {cycle__n_iter_no_change}
         {net__ema_decay}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
 
     Attributes
@@ -324,6 +329,7 @@ class PiModelClassifier(BaseClassifier):
         "cycle__n_iter_no_change",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
     )
 
@@ -410,6 +416,7 @@ class TemporalEnsemblingClassifier(BaseClassifier):
         {cycle__n_iter_no_change}
         {net__ema_decay}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
 
     Attributes
@@ -439,6 +446,7 @@ class TemporalEnsemblingClassifier(BaseClassifier):
         "cycle__n_iter_no_change",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
     )
 
@@ -530,6 +538,7 @@ class FixMatchClassifier(BaseClassifier):
         {cycle__min_confidence_fixmatch}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
 
     Attributes
@@ -569,6 +578,7 @@ class FixMatchClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
     )
 
@@ -663,6 +673,7 @@ class UDAClassifier(BaseClassifier):
         {cycle__min_confidence_uda}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
 
     Attributes
@@ -702,6 +713,7 @@ class UDAClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
     )
 
@@ -795,6 +807,7 @@ class MeanTeacherClassifier(BaseClassifier):
         {cycle__target_views_drawn}
         {net__ema_decay_drawn}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
 
     Attributes
@@ -832,6 +845,7 @@ class MeanTeacherClassifier(BaseClassifier):
         "cycle__target_views",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
     )
 

@@ -302,6 +302,16 @@ class RunningTarget:
         self.labeled_shares = self._mean(self.labeled_shares, shares / shares.sum(), self.n_labeled_calls)
         self.n_labeled_calls += 1
 
+    def is_steady(self) -> bool:
+        """Return whether each further call has the same weight in the frequencies.
+
+        Returns
+        -------
+        bool
+            Whether it has, because there were enough calls.
+        """
+        return 1 / (self.n_calls + 1) <= 1 - self.decay
+
     def _mean(self, before: Tensor, new: Tensor, n: int) -> Tensor:
         return torch.lerp(before.to(new), new, max(1 - self.decay, 1 / (n + 1)))
 

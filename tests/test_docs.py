@@ -168,7 +168,8 @@ def test_the_tables_of_defaults_name_all_parameters():
     differ, same = tables_of_defaults()
     autos = {name for name, value in estimator.get_params().items() if isinstance(value, str)} - {"device"}
     of_drawn = {"cycle__min_confidence"}  # docs/how_to/images.md has these
-    parts = set(estimator._parts) - {"net__precision", "net__data_parallel"} - of_drawn  # of the machine
+    of_machine = {"net__precision", "net__cuda_graphs", "net__data_parallel"}
+    parts = set(estimator._parts) - of_machine - of_drawn
     assert autos | parts <= differ.keys() | same.keys()
     known = {*estimator.get_params(), *estimator._parts, "optimizer__weight_decay"}
     assert differ.keys() | same.keys() <= known

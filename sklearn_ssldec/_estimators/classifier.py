@@ -77,6 +77,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__min_confidence_rows}
         {net__ema_decay}
         {net__precision}
+        {net__cuda_graphs}
         {net__reduction_rows}
         {net__data_parallel}
 
@@ -139,6 +140,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__min_confidence",
         "net__ema_decay",
         "net__precision",
+        "net__cuda_graphs",
         "net__reduction",
         "net__data_parallel",
     )

@@ -391,6 +391,11 @@ warm_start : bool, default=False
   "bf16" is faster on recent GPUs; weights, clustering layer and loss stay float32. Default:
   "float32".
 """,
+    "net__cuda_graphs": """
+- ``net__cuda_graphs`` (bool): a CUDA GPU records the training step of rows or images once an
+  epoch, and plays it back for the other batches. Network and augmentation must not wait for the
+  GPU, as ``.item()`` does. Not with callbacks. Default: False.
+""",
     "net__data_parallel": """
 - ``net__data_parallel`` (bool): the processes of torch.distributed, started by torchrun, train each
   network together. Default: False.

@@ -13,7 +13,7 @@ from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawing import Drawing
 from sklearn_ssldec._training.net import SSLDECNet
 from sklearn_ssldec.algorithm import Epoch, check_finite
-from sklearn_ssldec.clustering import OneHot
+from sklearn_ssldec.clustering import OneHot, RunningTarget
 
 # One labeled row joins so many unlabeled ones.
 LABELED_SHARE = 4
@@ -129,6 +129,33 @@ class DrawnRowNet(Drawing, SSLDECNet):
             # A target of 0 adds nothing to the loss.
             targets = targets._replace(p=torch.cat([self.targets_of(q) * confident, targets.p[n:]]))
         return super().train_step_single((X, targets), **fit_params)
+
+    def is_steady(self) -> bool:
+        """Return whether the numbers of a step stay the same until the next epoch."""
+        is_steady = not isinstance(self.target_, RunningTarget) or self.target_.is_steady()
+        return is_steady and super().is_steady()
+
+    def remembered(self) -> list[Tensor]:
+        """Return the frequencies of the target, which each step replaces."""
+        target = self.target_
+        return [target.frequencies, target.labeled_shares] if isinstance(target, RunningTarget) else []
+
+    def remember(self, tensors: list[Tensor]) -> None:
+        """Set what `remembered` returns.
+
+        Parameters
+        ----------
+        tensors : list of Tensor
+            The frequencies.
+        """
+        if isinstance(self.target_, RunningTarget):
+            self.target_.frequencies, self.target_.labeled_shares = tensors
+
+    def count_step(self) -> None:
+        """Count a step whose arithmetic was done elsewhere."""
+        super().count_step()
+        if isinstance(self.target_, RunningTarget):
+            self.target_.n_calls += 1
 
     def mean_view(self, X: Tensor) -> Tensor:
         """Return the mean of Q over `target_views` weak views of rows, or Q of the rows themselves.

@@ -19,6 +19,7 @@ from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlice
 from sklearn_ssldec._samples.placing import move
 from sklearn_ssldec._training.distributed import Alone, Processes
 from sklearn_ssldec._training.progress import TRAINING_COST, Silent
+from sklearn_ssldec._training.recorded import RecordedStep
 from sklearn_ssldec._training.threads import suitable_threads
 from sklearn_ssldec.algorithm import DivergenceError, Epoch
 from sklearn_ssldec.augment import WeakStrong, apply, takes_progress
@@ -27,6 +28,9 @@ from sklearn_ssldec.clustering import OneHot, kl_divergence
 # Keras adds 1e-4 ||w||^2 to the loss (the paper's L2 kernel regularisation). The gradient, 2e-4 w, is a
 # weight_decay of 2e-4 in torch's Adam.
 KERNEL_WEIGHT_DECAY = 2e-4
+
+# An epoch of fewer batches is not worth recording one.
+MIN_RECORDED = 20
 
 
 class KLDivergenceLoss(nn.Module):
@@ -72,6 +76,8 @@ class SSLDECNet(NeuralNet):
         Weight decay of kernels, where ``optimizer__weight_decay`` does not set it.
     precision : {"float32", "bf16"}, default="float32"
         Number format of convolutions and matrix products. Weights stay float32.
+    cuda_graphs : bool, default=False
+        Whether a CUDA GPU records the training step once an epoch, and plays it back for the other batches.
     n_operations : float, default=inf
         Floating-point operations of a forward pass on one sample, from which the number of threads is chosen.
     criterion : Module class
@@ -86,6 +92,10 @@ class SSLDECNet(NeuralNet):
         Further parameters of skorch's NeuralNet.
     """
 
+    # Of nets that were pickled before steps could be recorded, too.
+    cuda_graphs = False
+    recorded_: RecordedStep | None = None
+
     def __init__(
         self,
         module: nn.Module,
@@ -94,6 +104,7 @@ class SSLDECNet(NeuralNet):
         ema_decay: float = 0.0,
         kernel_decay: float = KERNEL_WEIGHT_DECAY,
         precision: str = "float32",
+        cuda_graphs: bool = False,
         n_operations: float = math.inf,
         criterion: type[nn.Module] = KLDivergenceLoss,
         train_split: Any = None,
@@ -110,6 +121,7 @@ class SSLDECNet(NeuralNet):
         self.ema_decay = ema_decay
         self.kernel_decay = kernel_decay
         self.precision = precision
+        self.cuda_graphs = cuda_graphs
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.interrupted_ = self.learns_labels_ = False
@@ -265,6 +277,7 @@ class SSLDECNet(NeuralNet):
 
     def keep_average(self) -> None:
         """Make the averaged weights the network's own, after training."""
+        self.recorded_ = None
         if self.ema_decay > 0:
             self.module_.load_state_dict(self.averaged_.state_dict())
             del self.averaged_, self.followed_
@@ -360,16 +373,60 @@ class SSLDECNet(NeuralNet):
         """Take a step, and update the average of the weights."""
         step = super().train_step(batch, **fit_params)
         if self.ema_decay > 0:
-            # The decay is smaller in the first steps. torch's AveragedModel would wait for the device in each
-            # step, to get the number of steps from it.
-            n = self.n_averaged_
-            decay = min(self.ema_decay, (1 + n) / (10 + n)) if n > 0 else 0.0
+            decay = self.average_decay()
             (averaged, averaged_counts), (current, counts) = self.followed_
             torch._foreach_lerp_(averaged, current, 1 - decay)
             if counts:
                 torch._foreach_copy_(averaged_counts, counts)
             self.n_averaged_ += 1
         return step
+
+    def average_decay(self) -> float:
+        """Return the decay of the averaged weights in the next step, smaller in the first steps."""
+        # torch's AveragedModel would wait for the device in each step, to get the number of steps from it.
+        n = self.n_averaged_
+        return min(self.ema_decay, (1 + n) / (10 + n)) if n > 0 else 0.0
+
+    def is_steady(self) -> bool:
+        """Return whether the numbers of a step stay the same until the next epoch."""
+        return self.ema_decay == 0 or self.average_decay() == self.ema_decay
+
+    def remembered(self) -> list[Tensor]:
+        """Return the tensors that a step replaces rather than changes, by which the next one goes on."""
+        return []
+
+    def remember(self, tensors: list[Tensor]) -> None:
+        """Set what `remembered` returns.
+
+        Parameters
+        ----------
+        tensors : list of Tensor
+            The tensors.
+        """
+
+    def count_step(self) -> None:
+        """Count a step whose arithmetic was done elsewhere."""
+        if self.ema_decay > 0:
+            self.n_averaged_ += 1
+
+    def is_recorded(self, n_batches: int) -> bool:
+        """Return whether an epoch of so many batches is worth recording, and can be.
+
+        Parameters
+        ----------
+        n_batches : int
+            Number of batches.
+        """
+        return (
+            self.cuda_graphs
+            and torch.device(self.device).type == "cuda"
+            and n_batches >= MIN_RECORDED
+            and not self.callbacks_
+            and isinstance(self.strategy_, Alone)
+            and all(group.get("fused") for group in self.optimizer_.param_groups)
+            and len(self.optimizer_.state) > 0
+            and self.is_steady()
+        )
 
     def augmented(self, X: Tensor) -> Tensor:
         """Return a batch on the device, augmented.
@@ -458,6 +515,16 @@ class SSLDECNet(NeuralNet):
             return
         # One tensor instead of one a batch: thousands of small tensors would fragment the memory.
         losses, sizes = torch.zeros(len(iterator), dtype=torch.float32, device=self.device), []
+        if training and self.is_recorded(len(iterator)):
+            self.recorded_ = step_fn = RecordedStep(
+                step_fn,
+                self.optimizer_,
+                self.remembered,
+                self.remember,
+                self.count_step,
+                torch.device(self.device),
+                self.recorded_,
+            )
         for i, batch in enumerate(iterator):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)

@@ -102,6 +102,10 @@ class VoxelNet(SSLDECNet):
             generator=self.generator,
         )
 
+    def is_recorded(self, n_batches: int) -> bool:
+        """Return False: steps with patches are large, and what they are cut from differs."""
+        return False
+
     def epoch_size(self, n_rows: int) -> float:
         """Return the work of predicting the patches of an epoch, for the progress bar."""
         return self.patches_per_epoch * math.prod(self.patch_size)
