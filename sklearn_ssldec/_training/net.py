@@ -516,15 +516,7 @@ class SSLDECNet(NeuralNet):
         # One tensor instead of one a batch: thousands of small tensors would fragment the memory.
         losses, sizes = torch.zeros(len(iterator), dtype=torch.float32, device=self.device), []
         if training and self.is_recorded(len(iterator)):
-            self.recorded_ = step_fn = RecordedStep(
-                step_fn,
-                self.optimizer_,
-                self.remembered,
-                self.remember,
-                self.count_step,
-                torch.device(self.device),
-                self.recorded_,
-            )
+            self.recorded_ = step_fn = RecordedStep(step_fn, self, self.recorded_)
         for i, batch in enumerate(iterator):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)

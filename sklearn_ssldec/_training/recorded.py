@@ -23,38 +23,22 @@ class RecordedStep:
     ----------
     step : callable
         Takes a training step with a batch, and returns its loss and output. It must not wait for the device.
-    optimizer : Optimizer
-        The optimizer that takes the step.
-    remembered : callable
-        Returns the tensors that a step replaces rather than changes, by which the next one goes on.
-    remember : callable
-        Sets them.
-    count : callable
-        Called after each step that was played back, for what a step counts in Python.
-    device : torch.device
-        The GPU.
+    net : SSLDECNet
+        The net that it trains.
     earlier : RecordedStep, default=None
         That of the epoch before, whose memory is used again.
     """
 
     def __init__(
-        self,
-        step: Callable[..., dict[str, Tensor]],
-        optimizer: torch.optim.Optimizer,
-        remembered: Callable[[], list[Tensor]],
-        remember: Callable[[list[Tensor]], None],
-        count: Callable[[], None],
-        device: torch.device,
-        earlier: RecordedStep | None = None,
+        self, step: Callable[..., dict[str, Tensor]], net: Any, earlier: RecordedStep | None = None
     ) -> None:
-        self.step, self.optimizer = step, optimizer
+        self.step, self.net = step, net
         # Memory belongs to a pool and a stream, and a pool lives as long as a graph that uses it.
         if earlier is None:
-            self.pool, self.stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(device)
+            self.pool, self.stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(net.device)
         else:
             self.pool, self.stream = earlier.pool, earlier.stream
         self.earlier = None if earlier is None else earlier.graph
-        self.remembered, self.remember, self.count = remembered, remember, count
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
         self.outputs: dict[str, Tensor] = {}
@@ -87,7 +71,7 @@ class RecordedStep:
         elif _kind(tensors) != _kind(self.inputs):
             return self.step(batch, **fit_params)  # the last batch of an epoch may be smaller
         else:
-            self.count()
+            self.net.count_step()
         for mine, given in zip(self.inputs, tensors, strict=True):
             mine.copy_(given)
         self.graph.replay()  # type: ignore[union-attr]  # _record sets it
@@ -101,10 +85,11 @@ class RecordedStep:
             p=targets.p.clone(), weight=None if targets.weight is None else targets.weight.clone()
         )
         self.inputs = _tensors((X, targets))
-        before = [tensor.clone() for tensor in self.remembered()]
-        self.remember(before)
-        was_capturable = [group.get("capturable", False) for group in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
+        before = [tensor.clone() for tensor in self.net.remembered()]
+        self.net.remember(before)
+        groups = self.net.optimizer_.param_groups
+        was_capturable = [group.get("capturable", False) for group in groups]
+        for group in groups:
             group["capturable"] = True
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(X.device)
@@ -115,7 +100,7 @@ class RecordedStep:
                     self.outputs = {
                         name: value.detach() for name, value in self.step((X, targets), **fit_params).items()
                     }
-                    for tensor, after in zip(before, self.remembered(), strict=True):
+                    for tensor, after in zip(before, self.net.remembered(), strict=True):
                         tensor.copy_(after)
                 finally:
                     graph.capture_end()
@@ -125,9 +110,9 @@ class RecordedStep:
             generator.graphsafe_set_state(generator.clone_state())
             raise
         finally:
-            for group, capturable in zip(self.optimizer.param_groups, was_capturable, strict=True):
+            for group, capturable in zip(groups, was_capturable, strict=True):
                 group["capturable"] = capturable
-        self.remember(before)
+        self.net.remember(before)
         self.graph, self.earlier = graph, None
 
 
