@@ -174,7 +174,7 @@ def test_killed_while_a_checkpoint_is_written(n, before, tmp_path):
 
 
 def test_a_finished_fit_is_not_trained_again(tmp_path, monkeypatch):
-    estimator, X, y = make("rows", checkpoint_dir=tmp_path)
+    estimator, X, y = make("rows", checkpoint_dir=tmp_path, teachers=None)
     first = estimator.fit(X, y).transduction_
     monkeypatch.setattr(SSLDECNet, "train_step", lambda *args, **kwargs: pytest.fail("trained"))
     assert np.array_equal(estimator.fit(X, y).transduction_, first)
@@ -358,9 +358,9 @@ def test_damage_is_told(tmp_path):
 
 
 def test_a_full_disk_ends_no_fit(tmp_path, monkeypatch):
-    expected, X, y = make("rows")
+    expected, X, y = make("rows", teachers=None)
     expected.fit(X, y)
-    estimator, X, y = make("rows", checkpoint_dir=tmp_path)
+    estimator, X, y = make("rows", checkpoint_dir=tmp_path, teachers=None)
 
     def write(data, path):
         if str(path).endswith("safetensors"):

@@ -213,7 +213,8 @@ def test_the_table_of_defaults_tells_what_guides_the_targets(autos):
         auto.guidance.estimate_shares for auto in autos
     ]
     told = [[] if cell == "None" else cell.split("; ") for cell in differ["teachers"][:3]]
-    assert [len(names) for names in told] == [len(auto.guidance.teachers) for auto in autos]
+    asked = [(*auto.guidance.teachers, *auto.guidance.in_doubt) for auto in autos]
+    assert [len(names) for names in told] == [len(teachers) for teachers in asked]
 
 
 def test_the_table_of_defaults_tells_the_augmentation(autos):

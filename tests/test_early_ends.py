@@ -23,7 +23,13 @@ def data():
 
 def classifier(**kwargs):
     settings = {"pretrain_epochs": 5, "max_iter": 6, "cycle__max_labeled_epochs": 2, "batch_size": 16}
-    network = {"device": "cpu", "random_state": 0, "module__hidden_units": (8,), "augment": None}
+    network = {
+        "device": "cpu",
+        "random_state": 0,
+        "module__hidden_units": (8,),
+        "augment": None,
+        "teachers": None,
+    }
     return SSLDECClassifier(**{**network, **settings, "labeled_threshold": 0.0, **kwargs})
 
 

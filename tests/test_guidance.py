@@ -11,7 +11,7 @@ import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.datasets import make_classification
+from sklearn.datasets import make_classification, make_moons
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -19,6 +19,7 @@ from sklearn.semi_supervised import LabelSpreading
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._estimators import ensemble
 from sklearn_ssldec._estimators.defaults import FEW_FEATURES, auto_table, choose_auto, pretrain_epochs
 from sklearn_ssldec._estimators.guidance import (
     MAX_GRAPH_ROWS,
@@ -29,6 +30,7 @@ from sklearn_ssldec._estimators.guidance import (
     Teacher,
     are_drawn_by_class,
     class_shares,
+    doubtful_share,
     mixture_shares,
     smoothed_shares,
     table_teachers,
@@ -39,6 +41,7 @@ from sklearn_ssldec._estimators.methods import prior_target
 from sklearn_ssldec.clustering import OneHot
 from sklearn_ssldec.datasets import mask_labels
 from sklearn_ssldec.model_selection import compare_with_supervised
+from sklearn_ssldec.networks import MLP
 
 CPU = torch.device("cpu")
 # Fits where it does not matter how well the network learns: it may miss the smaller class.
@@ -573,3 +576,99 @@ def test_a_fit_on_a_table_resumes(tmp_path, monkeypatch):
         with pytest.raises(MemoryError):
             clf.fit(X, y)
     assert_array_equal(clf.fit(X, y).predict_proba(X), whole)
+
+
+# Training that ends in doubt --------------------------------------------------------------------------------
+
+
+def moons(draw):
+    """Return two half-moons with four labels each at random, and the truth."""
+    X, truth = make_moons(1000, noise=0.1, random_state=draw)
+    rng = np.random.RandomState(draw)
+    y = np.full(len(X), -1)
+    for moon in (0, 1):
+        y[rng.choice(np.flatnonzero(truth == moon), 4, replace=False)] = moon
+    return X, y, truth
+
+
+def test_doubtful_share():
+    Q = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.4, 0.04, 0.04], [0.6, 0.3, 0.1]])
+    assert doubtful_share(Q, np.array([-1, -1, -1, -1])) == 0.5  # the second and the last
+    assert doubtful_share(Q, np.array([-1, 0, -1, -1])) == pytest.approx(1 / 3)
+    assert doubtful_share(Q, np.array([0, 0, 0, 0])) == 0
+
+
+def test_a_network_that_crosses_a_cluster_asks_label_propagation():
+    X, y, truth = moons(501)
+    alone = SSLDECClassifier(random_state=501, teachers=None, device="cpu").fit(X, y)
+    clf = clone(alone).set_params(teachers="auto").fit(X, y)
+    assert np.mean(alone.transduction_ == truth) < 0.9
+    assert np.mean(clf.transduction_ == truth) > 0.98
+    assert clf.target_weights_.shape == (2,)
+    assert clf.score(X, truth) > 0.98
+
+
+def test_a_network_without_doubt_asks_nobody():
+    X, y, _ = moons(502)
+    alone = SSLDECClassifier(random_state=0, teachers=None, device="cpu").fit(X, y)
+    clf = clone(alone).set_params(teachers="auto").fit(X, y)
+    assert_array_equal(clf.predict_proba(X), alone.predict_proba(X))
+    assert not hasattr(clf, "target_weights_")
+
+
+def test_the_networks_in_less_doubt_are_kept():
+    rng = np.random.default_rng(0)  # one cloud: nobody can tell
+    X, y = rng.normal(size=(200, 2)), np.full(200, -1)
+    y[:8] = np.arange(8) % 2
+    short = {"max_iter": 3, "pretrain_epochs": 20, "random_state": 0, "device": "cpu"}
+    alone = SSLDECClassifier(teachers=None, **short).fit(X, y)
+    clf = SSLDECClassifier(**short).fit(X, y)
+    before, after = (doubtful_share(each.label_distributions_, y) for each in (alone, clf))
+    assert before > 0.05
+    is_first = np.array_equal(clf.predict_proba(X), alone.predict_proba(X))
+    assert after == before if is_first else after < before
+    assert is_first != hasattr(clf, "target_weights_")
+
+
+def test_a_fit_in_doubt_resumes(tmp_path):
+    X, y, _ = moons(501)
+    clf = SSLDECClassifier(max_iter=20, pretrain_epochs=30, random_state=501, device="cpu", n_estimators=2)
+    whole = clone(clf).set_params(checkpoint_dir=tmp_path).fit(X, y)
+    assert {path.name for path in tmp_path.glob("*_taught*")} == {
+        "network_0_taught.safetensors",
+        "network_1_taught.safetensors",
+    }
+    (tmp_path / "network_1_taught.safetensors").unlink()
+    again = clone(clf).set_params(checkpoint_dir=tmp_path).fit(X, y)
+    assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
+
+
+def test_ctrl_c_while_the_teacher_is_weighed_keeps_the_first_fit(monkeypatch):
+    X, y, _ = moons(501)
+    clf = SSLDECClassifier(max_iter=10, pretrain_epochs=30, random_state=501, device="cpu")
+    alone = clone(clf).set_params(teachers=None).fit(X, y)
+    asked = []
+
+    def press(task, seed):
+        if task.guidance.teachers:
+            asked.append(seed)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble, "taught_by", press)
+    assert_array_equal(clf.fit(X, y).predict_proba(X), alone.predict_proba(X))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("own", ["module", "callbacks", "warm_start"])
+def test_what_is_trained_once_only(own, monkeypatch):
+    X, y, _ = moons(501)
+    clf = SSLDECClassifier(max_iter=3, pretrain_epochs=30, random_state=501, device="cpu")
+    clf.fit(X, y)
+    clf.set_params(
+        **{"module": {"module": MLP}, "callbacks": {"callbacks": []}, "warm_start": {"warm_start": True}}[own]
+    )
+    monkeypatch.setattr(
+        ensemble, "taught_by", lambda task, seed: pytest.fail("asked") if task.guidance.teachers else None
+    )
+    clf.fit(X, y)
+    assert doubtful_share(clf.label_distributions_, y) > 0.05

@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 def test_lines_where_there_is_no_terminal(blobs, capsys):
     X, y, _ = blobs
-    SSLDECClassifier(**QUICK, max_iter=3, tol=0.0).fit(X, y)
+    SSLDECClassifier(**QUICK, max_iter=3, tol=0.0, teachers=None).fit(X, y)
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 4
     assert re.fullmatch(r"SSLDEC: pre-training done, \d\d:\d\d, about \d\d:\d\d left", lines[0])

@@ -249,7 +249,8 @@ class BaseSSLDEC(BaseEstimator):
             call = describe_call(self.get_params(deep=False), **data)
             checkpoints = Checkpoints(self.checkpoint_dir, call, any_seeds=self.random_state is None)
         members, taught = train_ensemble(task, seeds, checkpoints, self.n_jobs)
-        if taught is not None and task.guidance.teachers:
+        self.__dict__.pop("target_weights_", None)
+        if taught is not None and (task.guidance.teachers or task.guidance.in_doubt):
             self.target_weights_ = taught.weights
         outcomes = [member.outcome for member in members]
         self._store([member.net for member in members], outcomes, labels)
@@ -332,6 +333,8 @@ class BaseSSLDEC(BaseEstimator):
         fallback = "cycle__fallback" in self._parts and self._of_part("cycle").get(
             "fallback", auto.guidance.fallback
         )
+        # Networks of one's own, callbacks, and weights that were learned before are for one training.
+        in_doubt = guidance.in_doubt if is_auto and self.callbacks is None and not starts else ()
         return Task(
             samples=samples,
             labels=labels,
@@ -340,7 +343,7 @@ class BaseSSLDEC(BaseEstimator):
             module_params={**(auto.module_kwargs if is_auto else {}), **self._of_part("module")},
             settings=settings,
             prior=None if prior is None else torch.from_numpy(prior).float(),
-            guidance=replace(guidance, fallback=fallback),
+            guidance=replace(guidance, fallback=fallback, in_doubt=in_doubt),
             net_params={
                 **net_params,
                 "augment": auto.augment if isinstance(self.augment, str) else self.augment,
@@ -498,7 +501,7 @@ def make_guidance(class_prior: Any, teachers: Any, auto: Auto) -> Guidance:
     """
     estimate = isinstance(class_prior, str) and class_prior == "auto" and auto.guidance.estimate_shares
     if isinstance(teachers, str):
-        return Guidance(auto.guidance.teachers, estimate)
+        return replace(auto.guidance, estimate_shares=estimate)
     listed = [] if teachers is None else teachers if isinstance(teachers, (list, tuple)) else [teachers]
     for each in listed:
         if isinstance(each, type) or not (hasattr(each, "fit") and hasattr(each, "predict_proba")):

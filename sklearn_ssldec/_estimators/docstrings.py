@@ -223,7 +223,9 @@ teachers : "auto", classifier, list of classifiers or None, default="auto"
     probabilities that each gives to left-out labels (4 folds). Predictions are the network's alone.
     Semi-supervised teachers of scikit-learn see the unlabeled rows too. "auto" is, for tables, a random
     forest and, for 7 to 10,000 rows, ``LabelSpreading`` with 7 neighbors, which counts only if the
-    left-out labels speak for it; otherwise None, the paper's.
+    left-out labels speak for it. For rows of up to 3 features it asks ``LabelPropagation`` if training
+    ends in doubt of more than 5 % of the unlabeled rows: it trains again with it, and keeps what is
+    in less doubt. Otherwise "auto" is None, the paper's.
 """,
     "warm_start": """
 warm_start : bool, default=False
@@ -495,7 +497,7 @@ head_spread_ : float or None
     "target_weights": """
 target_weights_ : ndarray of shape (1 + n_teachers,)
     Weights of the network's Q and of each teacher's probabilities in the targets; they sum to 1. Only if
-    there are teachers.
+    teachers took part.
 """,
     "fallback": """
 fallback_ : bool

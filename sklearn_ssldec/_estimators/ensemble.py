@@ -15,7 +15,15 @@ import torch
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_ssldec._estimators.guidance import MAX_TRIAL_ROWS, TRIAL_ITER, GuidedTarget, Taught, teach
+from sklearn_ssldec._estimators.guidance import (
+    DOUBTFUL_SHARE,
+    MAX_TRIAL_ROWS,
+    TRIAL_ITER,
+    GuidedTarget,
+    Taught,
+    doubtful_share,
+    teach,
+)
 from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
@@ -107,16 +115,86 @@ def train_ensemble(
     guide = taught if task.guidance.teachers and task.settings.max_iter > 0 else None
     starts = task.starts or (None,) * len(seeds)
     task = replace(task, starts=())
-    each = list(zip(seeds, paths, starts, strict=True))
+    members = train_networks(task, list(zip(seeds, paths, starts, strict=True)), guide, n_jobs)
+    if not asks_again(task, members):
+        return members, taught
+    task = replace(task, guidance=replace(task.guidance, teachers=task.guidance.in_doubt, in_doubt=()))
+    seeds = [(seed + 1) % 2**31 for seed in seeds]  # some weights to begin with lead nowhere
+    try:
+        again = taught_by(task, seeds[0])
+    except KeyboardInterrupt:
+        return members, taught
+    paths = [None if path is None else path.with_stem(f"{path.stem}_taught") for path in paths]
+    others = train_networks(task, list(zip(seeds, paths, starts, strict=True)), again, n_jobs)
+    if doubt(task, others) >= doubt(task, members):
+        return members, taught
+    return others, again
+
+
+def train_networks(
+    task: Task,
+    each: list[tuple[int, Path | None, Start | None]],
+    guide: Taught | None,
+    n_jobs: int | None,
+) -> list[Member]:
+    """Train networks, one after the other or at the same time.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    each : list of tuple
+        Seed, checkpoint file and start of each network.
+    guide : Taught or None
+        What the teachers say.
+    n_jobs : int or None
+        Networks trained at the same time, as joblib counts.
+
+    Returns
+    -------
+    list of Member
+        The networks. Where training was interrupted, those so far.
+    """
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
         jobs = (delayed(train_network)(task, seed, path, guide, start) for seed, path, start in each)
-        return list(Parallel(n_jobs=n_jobs)(jobs)), taught
+        return list(Parallel(n_jobs=n_jobs)(jobs))
     members: list[Member] = []
     for seed, path, start in each:
         members.append(train_network(task, seed, path, guide, start))
         if members[-1].outcome.termination_condition == "interrupted":
             break
-    return members, taught
+    return members
+
+
+def asks_again(task: Task, members: list[Member]) -> bool:
+    """Return whether training ended in doubt, and there are teachers to ask.
+
+    Parameters
+    ----------
+    task : Task
+        What was trained.
+    members : list of Member
+        The networks.
+    """
+    conditions = {member.outcome.termination_condition for member in members}
+    if not task.guidance.in_doubt or not conditions <= {"tol", "max_iter"} or task.settings.max_iter == 0:
+        return False
+    in_doubt = doubt(task, members) > DOUBTFUL_SHARE
+    return same_for_all(in_doubt) if task.data_parallel else in_doubt
+
+
+def doubt(task: Task, members: list[Member]) -> float:
+    """Return the share of unlabeled samples of which the networks are in doubt.
+
+    Parameters
+    ----------
+    task : Task
+        What was trained.
+    members : list of Member
+        The networks.
+    """
+    Q = np.mean([member.outcome.Q.numpy() for member in members], axis=0)
+    return doubtful_share(Q, task.labels.codes)
 
 
 def falls_back(task: Task, taught: Taught) -> bool:

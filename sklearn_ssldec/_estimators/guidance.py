@@ -23,7 +23,8 @@ from torch import Tensor
 SEMI_SUPERVISED = "sklearn.semi_supervised"
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
-N_NEIGHBORS = 7
+# Of label spreading on tables, and of label propagation on rows of few features.
+N_NEIGHBORS, N_DENSITY_NEIGHBORS = 7, 15
 N_FOLDS = 4
 # Labels are taken as drawn class by class if this share of the classes has the same number of them, or if
 # counts as even as theirs have less than this probability by chance.
@@ -31,6 +32,9 @@ SAME_COUNT, TOO_EVEN = 0.7, 0.02
 # Fewer left-out labels than this cannot tell whether iterations help. The trial that tells has this number of
 # iterations, on at most this number of unlabeled samples.
 MIN_LEFT_OUT, TRIAL_ITER, MAX_TRIAL_ROWS = 40, 10, 640
+# Training ended in doubt if, of more than this share of the unlabeled samples, the most probable class has
+# less than this share of the two most probable ones.
+DOUBTFUL_SHARE, SURE = 0.05, 0.9
 # A teacher's probabilities are never 0: a share of this size is spread over the classes.
 SPREAD = 0.1
 
@@ -65,12 +69,15 @@ class Guidance:
         Left-out labels that the network is taken to have predicted, before any of them is seen.
     fallback : bool
         Whether there are no iterations if these make left-out labels less probable.
+    in_doubt : tuple of Teacher
+        Teachers with whom training is repeated if it ends in doubt; the networks in less doubt are kept.
     """
 
     teachers: tuple[Teacher, ...] = ()
     estimate_shares: bool = False
     prior_count: float = 2.0
     fallback: bool = False
+    in_doubt: tuple[Teacher, ...] = ()
 
 
 def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
@@ -93,6 +100,38 @@ def table_teachers(n_rows: int) -> tuple[Teacher, ...]:
         spreading = LabelSpreading(kernel="knn", n_neighbors=N_NEIGHBORS)
         teachers.append(Teacher(spreading, prior_count=0.1))
     return tuple(teachers)
+
+
+def density_teachers(n_rows: int) -> tuple[Teacher, ...]:
+    """Return the teachers for rows of few features that are asked if training ends in doubt.
+
+    A network that separated the labels along a wrong line has a boundary through a dense region, where it
+    stays in doubt. Label propagation follows the dense regions from the labels on.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    """
+    from sklearn.semi_supervised import LabelPropagation
+
+    if not N_DENSITY_NEIGHBORS <= n_rows <= MAX_GRAPH_ROWS:
+        return ()
+    return (Teacher(LabelPropagation(kernel="knn", n_neighbors=N_DENSITY_NEIGHBORS, max_iter=3000)),)
+
+
+def doubtful_share(Q: np.ndarray, codes: np.ndarray) -> float:
+    """Return the share of unlabeled samples whose two most probable classes are not far apart.
+
+    Parameters
+    ----------
+    Q : ndarray of shape (n_samples, n_classes)
+        Class probabilities.
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+    """
+    second, first = np.sort(Q[codes < 0], axis=1)[:, -2:].T
+    return float(np.mean(first < SURE * (first + second))) if len(first) else 0.0
 
 
 # The shares of the classes ----------------------------------------------------------------------------------
