@@ -8,6 +8,7 @@ from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from sklearn_ssldec import SSLDECClassifier
+from sklearn_ssldec._estimators.defaults import choose_auto
 from sklearn_ssldec._samples.reduction import reduced_images
 from sklearn_ssldec._samples.rows import as_samples
 from sklearn_ssldec.algorithm import SSLDEC
@@ -108,7 +109,7 @@ def test_ema_decay(digits):
     assert_array_equal(averaged.label_distributions_, averaged.predict_proba(images))
 
 
-def test_alpha_is_10_for_images_unless_set(digits, fitted):
+def test_alpha_is_10_for_small_images_unless_set(digits, fitted):
     images, y, _ = digits
     quick = {**QUICK, **SMALL_NET, "pretrain_epochs": 2}
     for clf, alpha in ((fitted, 10), (SSLDECClassifier(**quick, alpha=2.5).fit(images, y), 2.5)):
@@ -117,6 +118,12 @@ def test_alpha_is_10_for_images_unless_set(digits, fitted):
         kernel = (1 + squared / alpha) ** (-(alpha + 1) / 2)  # eq. 1
         expected = kernel / kernel.sum(1, keepdims=True)
         np.testing.assert_allclose(clf.predict_proba(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "drawn", "alpha"), [(16, True, 3), (15, True, 10), (16, False, 10)])
+def test_alpha_is_3_for_larger_images_with_drawn_targets(side, drawn, alpha):
+    X = np.zeros((20, 1, side, side), dtype=np.float32)
+    assert choose_auto(X, torch.device("cpu"), drawn=drawn).alpha == alpha
 
 
 def test_target_views(digits):
@@ -183,7 +190,6 @@ def test_as_samples_is_a_view():
 
 
 def test_figure_2_on_a_gpu_is_the_default(monkeypatch):
-    from sklearn_ssldec._estimators.defaults import choose_auto
 
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cuda")).module_kwargs == {"width": 1.0}
     assert choose_auto(np.zeros((2, 1, 28, 28)), torch.device("cpu")).module_kwargs["width"] == 0.125

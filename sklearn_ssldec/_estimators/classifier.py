@@ -38,7 +38,7 @@ class SSLDECClassifier(BaseClassifier):
     {module_rows}
     alpha : float or "auto", default="auto"
         Degrees of freedom of the Student's t kernel in eq. 1. "auto" is the paper's 1 for rows of up to 3
-        features, and 10 otherwise.
+        features, 3 for images of 16 pixels a side or more whose targets are drawn, and 10 otherwise.
     {n_estimators}
     {pretrain_epochs_rows}
     {max_iter_rows}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_ssldec._estimators.guidance import Guidance, table_teachers
+from sklearn_ssldec._estimators.guidance import Guidance, density_teachers, table_teachers
 from sklearn_ssldec._estimators.planning import reduced_spacing, thin_axis
 from sklearn_ssldec.augment import (
     BoxMix,
@@ -61,6 +61,8 @@ DRAWN_ROW_CYCLE = {
 # Of images besides: a high rate, and steps whose number grows with the root of the number of images.
 DRAWN_IMAGE_CYCLE = {"min_batches": 100, "lr": (5e-3, 1e-4)}
 DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 3600, 1000
+# Softer targets than those of all images: where many of them are wrong, they do less harm.
+DRAWN_IMAGE_ALPHA = 3.0
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def drawn_images(auto: Auto, shape: tuple[int, ...]) -> Auto:
     n_batches = growth * (DRAWN_SMALL_IMAGE_BATCHES if small else DRAWN_IMAGE_BATCHES)
     return replace(
         auto,
+        alpha=auto.alpha if small else DRAWN_IMAGE_ALPHA,
         augment=WeakStrong(auto.augment, Compose(auto.augment, RandomShades(), Cutout(0.3))),
         cycle={**auto.cycle, **DRAWN_IMAGE_CYCLE, "max_iter": math.ceil(n_batches / 100)},
         pretrain_batches=1000,
@@ -199,6 +202,7 @@ def auto_of_all(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
             },
             net={"batch_size": 128, "ema_decay": 0.0, "precision": "float32"},
             pretrain_batches=0,
+            guidance=Guidance(in_doubt=density_teachers(X.shape[0])),
             device=device,
         )
     small = min(X.shape[2:]) < SMALL_IMAGE
