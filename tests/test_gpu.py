@@ -27,6 +27,16 @@ def squares(n, size=24):
     return maps + 0.3 * rng.standard_normal(maps.shape), maps
 
 
+def bars(n=1000, size=16):
+    """Return images of a bright bar in one of three places, and which."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 3
+    X = 0.3 * rng.standard_normal((n, size, size))
+    for image, c in zip(X, truth, strict=True):
+        image[:, 5 * c : 5 * c + 5] += 2
+    return X, truth
+
+
 @pytest.mark.parametrize("kind", [SSLDECSegmenter, PseudoLabelSegmenter])
 @pytest.mark.parametrize("targets", ["drawn", "all"])
 def test_segmenters_learn_and_repeat(kind, targets):
@@ -55,11 +65,7 @@ def test_tiles_agree():
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_images_are_classified(precision):
-    rng = np.random.default_rng(0)
-    truth = np.arange(120) % 3
-    X = 0.3 * rng.standard_normal((120, 16, 16))
-    for image, c in zip(X, truth, strict=True):
-        image[:, 5 * c : 5 * c + 5] += 2
+    X, truth = bars(120)
     y = np.where(np.arange(120) < 12, truth, -1)
     clf = SSLDECClassifier(
         module__width=0.125, pretrain_epochs=60, max_iter=1, net__precision=precision, device=DEVICE,
@@ -67,16 +73,6 @@ def test_images_are_classified(precision):
     ).fit(X, y)  # fmt: skip
     assert np.mean(clf.transduction_ == truth) > 0.9
     assert clf.predict_proba(X).dtype == np.float32
-
-
-def bars(n=1000, size=16):
-    """Return images of a bright bar in one of three places, and which."""
-    rng = np.random.default_rng(0)
-    truth = np.arange(n) % 3
-    X = 0.3 * rng.standard_normal((n, size, size))
-    for image, c in zip(X, truth, strict=True):
-        image[:, 5 * c : 5 * c + 5] += 2
-    return X, truth
 
 
 def test_gradients_of_eq_1_are_those_of_a_cpu():

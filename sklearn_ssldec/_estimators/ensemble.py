@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -115,25 +115,29 @@ def train_ensemble(
     guide = taught if task.guidance.teachers and task.settings.max_iter > 0 else None
     starts = task.starts or (None,) * len(seeds)
     task = replace(task, starts=())
-    members = train_networks(task, list(zip(seeds, paths, starts, strict=True)), guide, n_jobs)
-    if not asks_again(task, members):
+    members = train_networks(task, seeds, paths, starts, guide, n_jobs)
+    conditions = {member.outcome.termination_condition for member in members}
+    if not task.guidance.in_doubt or task.settings.max_iter == 0 or not conditions <= {"tol", "max_iter"}:
+        return members, taught
+    before = doubt(task, members)
+    if before <= DOUBTFUL_SHARE:
         return members, taught
     task = replace(task, guidance=replace(task.guidance, teachers=task.guidance.in_doubt, in_doubt=()))
     seeds = [(seed + 1) % 2**31 for seed in seeds]  # some weights to begin with lead nowhere
+    paths = [None if path is None else path.with_stem(f"{path.stem}_taught") for path in paths]
     try:
         again = taught_by(task, seeds[0])
     except KeyboardInterrupt:
         return members, taught
-    paths = [None if path is None else path.with_stem(f"{path.stem}_taught") for path in paths]
-    others = train_networks(task, list(zip(seeds, paths, starts, strict=True)), again, n_jobs)
-    if doubt(task, others) >= doubt(task, members):
-        return members, taught
-    return others, again
+    others = train_networks(task, seeds, paths, starts, again, n_jobs)
+    return (others, again) if doubt(task, others) < before else (members, taught)
 
 
 def train_networks(
     task: Task,
-    each: list[tuple[int, Path | None, Start | None]],
+    seeds: Sequence[int],
+    paths: Sequence[Path | None],
+    starts: Sequence[Start | None],
     guide: Taught | None,
     n_jobs: int | None,
 ) -> list[Member]:
@@ -143,8 +147,12 @@ def train_networks(
     ----------
     task : Task
         What to train.
-    each : list of tuple
-        Seed, checkpoint file and start of each network.
+    seeds : sequence of int
+        Seed of each network.
+    paths : sequence of Path or None
+        Checkpoint file of each.
+    starts : sequence of Start or None
+        The weights that each starts from.
     guide : Taught or None
         What the teachers say.
     n_jobs : int or None
@@ -155,6 +163,7 @@ def train_networks(
     list of Member
         The networks. Where training was interrupted, those so far.
     """
+    each = zip(seeds, paths, starts, strict=True)
     if effective_n_jobs(n_jobs) > 1 and not task.data_parallel:
         jobs = (delayed(train_network)(task, seed, path, guide, start) for seed, path, start in each)
         return list(Parallel(n_jobs=n_jobs)(jobs))
@@ -164,23 +173,6 @@ def train_networks(
         if members[-1].outcome.termination_condition == "interrupted":
             break
     return members
-
-
-def asks_again(task: Task, members: list[Member]) -> bool:
-    """Return whether training ended in doubt, and there are teachers to ask.
-
-    Parameters
-    ----------
-    task : Task
-        What was trained.
-    members : list of Member
-        The networks.
-    """
-    conditions = {member.outcome.termination_condition for member in members}
-    if not task.guidance.in_doubt or not conditions <= {"tol", "max_iter"} or task.settings.max_iter == 0:
-        return False
-    in_doubt = doubt(task, members) > DOUBTFUL_SHARE
-    return same_for_all(in_doubt) if task.data_parallel else in_doubt
 
 
 def doubt(task: Task, members: list[Member]) -> float:
@@ -194,7 +186,8 @@ def doubt(task: Task, members: list[Member]) -> float:
         The networks.
     """
     Q = np.mean([member.outcome.Q.numpy() for member in members], axis=0)
-    return doubtful_share(Q, task.labels.codes)
+    share = doubtful_share(Q, task.labels.codes)
+    return same_for_all(share) if task.data_parallel else share
 
 
 def falls_back(task: Task, taught: Taught) -> bool:

@@ -113,10 +113,10 @@ def density_teachers(n_rows: int) -> tuple[Teacher, ...]:
     n_rows : int
         Number of rows.
     """
-    from sklearn.semi_supervised import LabelPropagation
-
     if not N_DENSITY_NEIGHBORS <= n_rows <= MAX_GRAPH_ROWS:
         return ()
+    from sklearn.semi_supervised import LabelPropagation  # as those above
+
     return (Teacher(LabelPropagation(kernel="knn", n_neighbors=N_DENSITY_NEIGHBORS, max_iter=3000)),)
 
 
