@@ -72,3 +72,21 @@ def test_a_callback_that_cannot_be_copied_is_named(blobs):
     X, y, _ = blobs
     with pytest.raises(ValueError, match=r"callbacks holds .*Locked.*cannot be copied.*on_train_begin"):
         SSLDECClassifier(**QUICK, callbacks=[Locked()]).fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["callbacks__clipping__gradient_clip_value", "callbacks__clipping"])
+def test_a_parameter_of_no_callback_is_refused(name, blobs):
+    """skorch ignores it, and the user would believe that it was set."""
+    X, y, _ = blobs
+    clf = SSLDECClassifier(**QUICK, callbacks=[("clip", of_skorch.GradientNormClipping(1.0))], **{name: None})
+    with pytest.raises(ValueError, match=rf"{name} belongs to no callback: .* are \['clip'\]"):
+        clf.fit(X, y)
+
+
+def test_parameters_of_callbacks_reach_them_by_name(blobs):
+    X, y, _ = blobs
+    callbacks = [of_skorch.EpochTimer(), ("clip", of_skorch.GradientNormClipping(1.0))]
+    settings = {"callbacks__clip__gradient_clip_value": 2.0, "callbacks__EpochTimer": None}
+    clf = SSLDECClassifier(**QUICK, callbacks=callbacks, **settings).fit(X, y)
+    (name, callback), *others = clf.nets_[0].callbacks_
+    assert (name, callback.gradient_clip_value, others) == ("clip", 2.0, [])

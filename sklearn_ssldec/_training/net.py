@@ -369,6 +369,18 @@ class SSLDECNet(NeuralNet):
         """Return no callbacks: the estimator reports progress, and `run_single_epoch` records the loss."""
         return []
 
+    def initialize_callbacks(self) -> SSLDECNet:
+        """Initialize the callbacks, and refuse parameters of others, which skorch would ignore."""
+        known = [name for name, _ in self._uniquely_named_callbacks()]
+        for parameter in vars(self):
+            part, _, rest = parameter.partition("__")
+            if part == "callbacks" and rest and rest.split("__")[0] not in known:
+                raise ValueError(
+                    f"{parameter} belongs to no callback: the names of those in callbacks are {known}. One "
+                    "without a name has that of its class."
+                )
+        return super().initialize_callbacks()
+
     def train_step(self, batch: tuple[Tensor, Targets], **fit_params: Any) -> dict:
         """Take a step, and update the average of the weights."""
         step = super().train_step(batch, **fit_params)
