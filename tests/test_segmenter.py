@@ -446,6 +446,15 @@ def test_what_lies_in_a_hole_does_not_matter(fitted, scaling):
         assert_array_equal(a, b)
 
 
+def test_predictions_keep_the_scaling_of_the_fit(short):
+    """A parameter that is set afterwards is for the next fit."""
+    seg, images, maps = short
+    other = pickle.loads(pickle.dumps(seg)).set_params(net__scaling=None)
+    for a, b in zip(seg.predict_proba(images), other.predict_proba(images), strict=True):
+        assert_array_equal(a, b)
+    assert segmenter(**SHORT, net__scaling=None).fit(images, [maps[0], *[None] * 5]).plan_["scaling"] is None
+
+
 def test_ignored_voxels_do_not_change_the_scale():
     """A hole filled with 0 in images around 500 is neither in mean and deviation nor far out of range."""
     images, maps = discs()

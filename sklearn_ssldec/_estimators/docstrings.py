@@ -519,9 +519,10 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """,
     "plan_": """
 plan_ : dict
-    What was chosen for these volumes: when targets are computed, by what their resolution is reduced,
-    patch and batch size, of which labels drawn targets keep the largest component, at which sizes volumes
-    are predicted, and where `module` is "auto" the network, with its levels, strides and width.
+    What was chosen for these volumes: how they are scaled, when targets are computed, by what their
+    resolution is reduced, patch and batch size, of which labels drawn targets keep the largest component,
+    at which sizes volumes are predicted, and where `module` is "auto" the network, with its levels,
+    strides and width.
 """,
     "inputs_voxels": """
 n_dims_, n_channels_ : int

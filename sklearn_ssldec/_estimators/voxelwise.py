@@ -160,7 +160,7 @@ class BaseSegmenter(BaseSSLDEC):
         samples = Scans(
             volumes,
             labels.ignored,
-            self._scaling(),
+            self.plan_["scaling"],
             self.plan_["patch_size"],
             patch_params,
             drawn=self._is_drawn(),
@@ -281,7 +281,9 @@ class BaseSegmenter(BaseSSLDEC):
         return np.ma.array(labels, mask=mask)
 
     def _scaling(self) -> str | None:
-        return self._of_part("net").get("scaling", "volume")
+        """Return how the volumes that the networks have learned from were scaled."""
+        # Segmenters that were saved earlier have no plan, or none that says it.
+        return getattr(self, "plan_", {}).get("scaling", self._of_part("net").get("scaling", "volume"))
 
     def _targets(self, shapes: Sequence[Sequence[int]], factors: tuple[int, ...]) -> str:
         """Return where targets are computed, "drawn" or "all", for blocks with these sides."""
@@ -440,6 +442,7 @@ class BaseSegmenter(BaseSSLDEC):
             sides = (1.0,) * self.n_dims_ if spacing is None else spacing
             chosen["kernels"] = kernel_sizes(module.get("strides", chosen["strides"]), sides)
         chosen["predict_scales"] = self._scales_or(self._default_scales(drawn))
+        chosen["scaling"] = self._of_part("net").get("scaling", "volume")
         set_by_user = {name: module[name] for name in module if name in chosen}
         return {"targets": targets, "spacing": given, "reduction": factors, **chosen, **set_by_user}
 
