@@ -75,6 +75,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__fallback}
         {cycle__target_views_rows}
         {cycle__min_confidence_rows}
+        {cycle__neighbors}
         {net__ema_decay}
         {net__precision}
         {net__cuda_graphs}
@@ -138,6 +139,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__fallback",
         "cycle__target_views",
         "cycle__min_confidence",
+        "cycle__neighbors",
         "net__ema_decay",
         "net__precision",
         "net__cuda_graphs",
@@ -218,11 +220,12 @@ class SSLDECClassifier(BaseClassifier):
         if targets == "auto":
             targets = "drawn" if is_image and not any(needs_all.values()) else "all"
         if targets == "all":
-            if "min_confidence" in cycle:
-                raise ValueError(
-                    "cycle__min_confidence has a meaning for cycle__targets='drawn' only, got "
-                    f"{cycle['min_confidence']!r} with 'all'."
-                )
+            for name in ("min_confidence", "neighbors"):
+                if cycle.get(name, False) is not False:
+                    raise ValueError(
+                        f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
+                        f"{cycle[name]!r} with 'all'."
+                    )
             return False
         for name, is_set in needs_all.items():
             if is_set:

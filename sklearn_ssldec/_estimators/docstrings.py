@@ -372,6 +372,12 @@ warm_start : bool, default=False
 - ``cycle__min_confidence`` (float in [0, 1)): unlabeled samples whose largest probability is smaller
   take no part in the loss, where targets are drawn. Default: 0.
 """,
+    "cycle__neighbors": """
+- ``cycle__neighbors`` (bool): whether what the nearest neighbors of an unlabeled sample say of its
+  class joins its target, where targets are drawn; less and less so from iteration to iteration. It
+  helps where samples of a class look alike feature by feature, as centered digits do, and does
+  nothing elsewhere. Its time grows with the square of the number of samples. Default: False.
+""",
     "cycle__transduction": """
 - ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.
   Without, its time and memory do not grow with the number of volumes where targets are drawn.

@@ -472,6 +472,7 @@ def make_drawn(
             settings.label_smoothing,
             settings.max_rows,
             settings.class_weight,
+            None if task.samples.advice is None else torch.from_numpy(task.samples.advice).to(task.device),
         )
         predict_all = partial(net.soft_assignment, samples)
     else:

@@ -369,7 +369,7 @@ def teach(
     teachers = [teacher.estimator for teacher in guidance.teachers]
     credit = np.array([guidance.prior_count, *(teacher.prior_count for teacher in guidance.teachers)])
     weights = credit / credit.sum()
-    folds = _folds(codes, seed)
+    folds = label_folds(codes, seed)
     is_tried = guidance.fallback and sum(map(len, folds)) >= MIN_LEFT_OUT
     seen = _seen(codes, seed, MAX_TRIAL_ROWS if is_tried else 0)
     parts = []
@@ -438,8 +438,16 @@ def weighted_gain(added: np.ndarray, importance: np.ndarray) -> Gain:
     return Gain(mean, float(np.sqrt(np.square(w * (added - mean)).sum())), len(added))
 
 
-def _folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return the labeled samples in folds, with no class that has its only label left out."""
+def label_folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Return the labeled samples in folds, with no class that has its only label left out.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+    seed : int
+        Seed of the order of the labels.
+    """
     shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
     by_class = [shuffled[codes[shuffled] == j] for j in np.unique(codes[shuffled])]
     rows = np.concatenate([np.empty(0, dtype=int), *(rows for rows in by_class if len(rows) > 1)])

@@ -30,6 +30,8 @@ class LabeledRows:
         Largest number of unlabeled rows in an epoch.
     class_weight : sequence of float of length n_classes, default=None
         Weight of the labeled rows of each class in the loss; None weighs all alike.
+    advice : Tensor of shape (n_samples, n_classes), default=None
+        Logarithms of the probabilities that neighbors give each class; None if they are not asked.
 
     Attributes
     ----------
@@ -47,8 +49,9 @@ class LabeledRows:
         label_smoothing: float = 0.0,
         max_rows: int | None = None,
         class_weight: Sequence[float] | None = None,
+        advice: Tensor | None = None,
     ) -> None:
-        self.samples, self.codes, self.max_rows = samples, codes, max_rows
+        self.samples, self.codes, self.max_rows, self.advice = samples, codes, max_rows, advice
         self.Y = OneHot(codes, n_classes, label_smoothing, class_weight)
         self.labeled = (codes >= 0).nonzero().squeeze(1)
         self.unlabeled = (codes < 0).nonzero().squeeze(1)

@@ -29,10 +29,13 @@ class Rows:
         Samples as the network takes them.
     drawn : bool
         Whether targets are computed where they are used.
+    advice : ndarray of shape (n_samples, n_classes), float32, or None
+        Logarithms of the probabilities that neighbors give each class, where they advise drawn targets.
     """
 
     X: np.ndarray
     drawn: bool = False
+    advice: np.ndarray | None = None
     voxelwise: ClassVar[bool] = False
 
     def place(self, device: torch.device) -> tuple[Tensor | SparseRows, Tensor]:

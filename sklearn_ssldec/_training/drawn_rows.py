@@ -49,6 +49,7 @@ class DrawnRowNet(Drawing, SSLDECNet):
     ) -> None:
         super().__init__(module, *args, **kwargs)
         self.target_views, self.min_confidence = target_views, min_confidence
+        self.is_advised_ = False
 
     # What the algorithm asks of a model ---------------------------------------------------------------------
 
@@ -80,9 +81,10 @@ class DrawnRowNet(Drawing, SSLDECNet):
         labeled_weight : float
             Weight of the labeled rows in the loss.
         """
-        self.target_ = target
+        self.target_, self.is_advised_ = target, X.advice is not None
+        of_unlabeled = X.Y if X.advice is None else X.advice
         rows = X.draw_unlabeled(self.generator)
-        return self.train_epoch(X.samples, X.Y, rows, (X.Y, X.labeled), labeled_weight)
+        return self.train_epoch(X.samples, of_unlabeled, rows, (X.Y, X.labeled), labeled_weight)
 
     def probe(self, X: LabeledRows, n_classes: int) -> tuple[float, Tensor]:
         """Predict the labeled rows, and a few unlabeled ones, always the same.
@@ -125,6 +127,8 @@ class DrawnRowNet(Drawing, SSLDECNet):
         n = targets.n_own
         if n < len(X):
             q = self.mean_view(X[:n].to(self.device, torch.float32))
+            if self.is_advised_:
+                q = advised(q, targets.p[:n], 1 - self.progress_)
             confident = q.amax(1, keepdim=True) >= self.min_confidence
             # A target of 0 adds nothing to the loss.
             targets = targets._replace(p=torch.cat([self.targets_of(q) * confident, targets.p[n:]]))
@@ -170,3 +174,30 @@ class DrawnRowNet(Drawing, SSLDECNet):
         n_views = self.target_views
         views = self.weakly_augmented(X.repeat(n_views, *[1] * (X.ndim - 1)))
         return self.taught(views).view(n_views, len(X), -1).mean(0)
+
+
+def advised(q: Tensor, advice: Tensor, weight: float) -> Tensor:
+    r"""Return soft assignments times what neighbors say: :math:`q_{ij} \, e^{w a_{ij}}`, normalised.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n, n_classes)
+        Soft assignments.
+    advice : Tensor of shape (n, n_classes)
+        Logarithms of probabilities.
+    weight : float
+        Weight of the advice.
+
+    Returns
+    -------
+    Tensor of shape (n, n_classes)
+        Soft assignments; rows sum to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> advised(torch.tensor([[0.6, 0.4]]), torch.tensor([[0.2, 0.8]]).log(), weight=1.0)    # 0.12 : 0.32
+    tensor([[0.2727, 0.7273]])
+    """
+    product = q * (weight * advice).exp()
+    return product / product.sum(1, keepdim=True)
