@@ -14,9 +14,9 @@ module : "auto", Module class or Module instance, default="auto"
     "auto" is :class:`~sklearn_ssldec.networks.MLP` for rows of features: with 2 layers of 128 units
     and dropout 0.3 for tables, and with its own defaults for rows of up to 3 features. It is
     :class:`~sklearn_ssldec.networks.ConvNet` for images: on a CUDA GPU the paper's, elsewhere with
-    1/8 of its filters (1/4 for images with fewer than 16 pixels a side), 2 convolutions a block and
-    dropout 0.1. A class is called with ``module__*``, and with ``input_shape`` and ``n_classes`` if
-    it takes them. An instance is copied, and training starts from its weights.
+    1/8 of its filters, 2 convolutions a block and no dropout (1/4 and 0.1 for images with fewer than
+    16 pixels a side). A class is called with ``module__*``, and with ``input_shape`` and ``n_classes``
+    if it takes them. An instance is copied, and training starts from its weights.
 """,
     "module_voxels": r"""
 module : "auto", Module class or Module instance, default="auto"
@@ -50,7 +50,7 @@ pretrain_epochs : int or "auto", default="auto"
 max_iter : int or "auto", default="auto"
     The largest number of iterations; 0 trains the supervised model only, the paper's lower bound.
     "auto" is 20 for tables and where the targets of rows are drawn, 200 for rows of up to 3
-    features, and 36 for images (10 for images with fewer than 16 pixels a side), which grows with
+    features, and 54 for images (10 for images with fewer than 16 pixels a side), which grows with
     the root of their number above 10,000. Where targets are those of all images
     (``cycle__targets="all"``, and the paper's baselines) it is 12, or more if needed for 1500 batches.
     The paper does not give its number.
