@@ -7,7 +7,7 @@ import difflib
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -378,6 +378,29 @@ class BaseSSLDEC(BaseEstimator):
         conditions = {outcome.termination_condition for outcome in outcomes}
         worst_first = ("interrupted", "diverged", "max_iter", "tol", "supervised")
         self.termination_condition_ = next(name for name in worst_first if name in conditions)
+
+
+def refuse_of_drawn(cycle: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse parameters that have a meaning where targets are drawn, where they are those of all samples.
+
+    Parameters
+    ----------
+    cycle : dict
+        Parameters of the cycle that the user has set.
+    names : sequence of str
+        Names of those to refuse.
+
+    Raises
+    ------
+    ValueError
+        If one is set.
+    """
+    for name in names:
+        if name in cycle:
+            raise ValueError(
+                f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
+                f"{cycle[name]!r} with 'all'."
+            )
 
 
 def make_settings(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssldec._estimators.base import refuse_of_drawn
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
@@ -220,12 +221,9 @@ class SSLDECClassifier(BaseClassifier):
         if targets == "auto":
             targets = "drawn" if is_image and not any(needs_all.values()) else "all"
         if targets == "all":
-            for name in ("min_confidence", "neighbors"):
-                if cycle.get(name, False) is not False:
-                    raise ValueError(
-                        f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
-                        f"{cycle[name]!r} with 'all'."
-                    )
+            refuse_of_drawn(
+                cycle, ["min_confidence", "neighbors"] if cycle.get("neighbors") else ["min_confidence"]
+            )
             return False
         for name, is_set in needs_all.items():
             if is_set:

@@ -365,7 +365,7 @@ def teach(
         Shares of the classes, if they are known.
     """
     rows = X if issparse(X) else X.reshape(len(X), -1)
-    fit = partial(_probabilities, rows, n_classes=n_classes, seed=seed)
+    fit = partial(fitted_probabilities, rows, n_classes=n_classes, seed=seed, least=SPREAD / n_classes)
     teachers = [teacher.estimator for teacher in guidance.teachers]
     credit = np.array([guidance.prior_count, *(teacher.prior_count for teacher in guidance.teachers)])
     weights = credit / credit.sum()
@@ -454,10 +454,33 @@ def label_folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
     return [rows[i::N_FOLDS] for i in range(min(N_FOLDS, len(rows)))]
 
 
-def _probabilities(
-    X: np.ndarray, codes: np.ndarray, rows: Any, *, estimator: Any, n_classes: int, seed: int
+def fitted_probabilities(
+    X: np.ndarray, codes: np.ndarray, rows: Any, *, estimator: Any, n_classes: int, seed: int, least: float
 ) -> np.ndarray:
-    """Fit a teacher, and return its probabilities of some rows."""
+    """Fit a classifier, and return its probabilities of some rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), or CSR
+        Samples.
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+    rows : slice or ndarray of int
+        The rows.
+    estimator : estimator
+        The classifier, which is not changed.
+    n_classes : int
+        Number of classes.
+    seed : int
+        Its seed, if it has none.
+    least : float
+        Added to each probability before they are normalised: none is 0.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes)
+        Probabilities; rows sum to 1.
+    """
     estimator = clone(estimator)
     if estimator.get_params().get("random_state", seed) is None:
         estimator.set_params(random_state=seed)
@@ -471,7 +494,7 @@ def _probabilities(
         predicted = estimator.predict_proba(X[rows]) if known is None else known[rows]
     probabilities = np.zeros((len(predicted), n_classes))
     probabilities[:, np.asarray(estimator.classes_, dtype=int)] = np.nan_to_num(predicted)
-    probabilities += SPREAD / n_classes
+    probabilities += least
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 

@@ -7,7 +7,6 @@ wrong. A graph of neighbors links the kind to the class that it lies next to.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import issparse
 from scipy.special import log_softmax
 
-from sklearn_ssldec._estimators.guidance import label_folds
+from sklearn_ssldec._estimators.guidance import fitted_probabilities, label_folds
 from sklearn_ssldec._training.threads import one_thread
 
 N_COMPONENTS, N_NEIGHBORS = 50, 10
@@ -114,12 +113,11 @@ def spread_labels(graph: Any, codes: np.ndarray, n_classes: int) -> np.ndarray:
     from sklearn.semi_supervised import LabelSpreading  # as those above
 
     spreading = LabelSpreading(kernel=lambda *_: graph, alpha=TAKEN_ON, max_iter=N_STEPS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # samples that no label reaches, and graphs that need more steps
-        spreading.fit(np.zeros((len(codes), 1)), codes)
-    shares = np.full((len(codes), n_classes), LEAST_SHARE)
-    shares[:, spreading.classes_.astype(int)] += np.nan_to_num(spreading.label_distributions_)
-    return np.log(shares / shares.sum(axis=1, keepdims=True))
+    places = np.zeros((len(codes), 1))  # the graph knows who is where
+    shares = fitted_probabilities(
+        places, codes, slice(None), estimator=spreading, n_classes=n_classes, seed=0, least=LEAST_SHARE
+    )
+    return np.log(shares)
 
 
 def sharpness(log_shares: np.ndarray, truth: np.ndarray) -> float:

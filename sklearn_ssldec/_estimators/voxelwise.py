@@ -13,7 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from sklearn_ssldec._compat import Interval, StrOptions, fit_context
-from sklearn_ssldec._estimators.base import AUTO, CONSTRAINTS, BaseSSLDEC, kept_if_fit_fails
+from sklearn_ssldec._estimators.base import (
+    AUTO,
+    CONSTRAINTS,
+    BaseSSLDEC,
+    kept_if_fit_fails,
+    refuse_of_drawn,
+)
 from sklearn_ssldec._estimators.defaults import choose_auto_voxels
 from sklearn_ssldec._estimators.outcomes import (
     majority,
@@ -305,12 +311,7 @@ class BaseSegmenter(BaseSSLDEC):
                 f"{self._of_part('net')['reduction']!r} with 'all'."
             )
         if targets == "all":
-            for name in ("mix", "dice_weight", "min_confidence", "largest_component", "scribbles"):
-                if name in cycle:
-                    raise ValueError(
-                        f"cycle__{name} has a meaning for cycle__targets='drawn' only, got "
-                        f"{cycle[name]!r} with 'all'."
-                    )
+            refuse_of_drawn(cycle, ["mix", "dice_weight", "min_confidence", "largest_component", "scribbles"])
         return targets
 
     def _reduction(self) -> tuple[int, ...] | str:
