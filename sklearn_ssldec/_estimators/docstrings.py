@@ -375,8 +375,9 @@ warm_start : bool, default=False
     "cycle__neighbors": """
 - ``cycle__neighbors`` (bool): whether what the nearest neighbors of an unlabeled sample say of its
   class joins its target, where targets are drawn; less and less so from iteration to iteration. It
-  helps where samples of a class look alike feature by feature, as centered digits do, and does
-  nothing elsewhere. Its time grows with the square of the number of samples. Default: False.
+  helps where samples of a class look alike feature by feature, as centered digits do; left-out
+  labels decide how much neighbors say. Its time grows with the square of the number of samples.
+  Default: False.
 """,
     "cycle__transduction": """
 - ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.

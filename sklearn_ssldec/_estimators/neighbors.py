@@ -32,7 +32,7 @@ def neighbor_advice(X: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndar
     The labels spread on a graph of nearest neighbors (Zhou et al. 2004). With the shares :math:`g_{ij}` that
     reach sample i, the advice is :math:`t \log g_{ij}`, up to a constant for each sample. The sharpness
     :math:`t`, between 0 and 5, makes left-out labels most probable: where neighbors say nothing, as among
-    photographs, it is near 0.
+    colour digits, it is near 0.
 
     Parameters
     ----------
