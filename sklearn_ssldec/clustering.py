@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -243,6 +243,9 @@ class RunningTarget:
         As in `target_distribution`.
     decay : float in [0, 1), default=0.99
         What is left of the past after each call. The first calls are averaged alike.
+    estimate : callable, default=None
+        Returns the shares :math:`\pi_j` for Q of all samples, which `see_all` is told of, or None for equal
+        ones. They take the place of `prior`.
 
     Examples
     --------
@@ -260,8 +263,10 @@ class RunningTarget:
         prior: Tensor | str | None = None,
         frequency: str = "soft",
         decay: float = 0.99,
+        estimate: Callable[[Tensor], Tensor | None] | None = None,
     ) -> None:
         self.n_clusters, self.prior, self.frequency, self.decay = n_clusters, prior, frequency, decay
+        self.estimate = estimate
         self.n_calls = self.n_labeled_calls = 0
         self.frequencies = torch.full((n_clusters,), 1 / n_clusters)
         self.labeled_shares = torch.full((n_clusters,), 1 / n_clusters)
@@ -280,7 +285,21 @@ class RunningTarget:
         prior = self.prior
         if isinstance(prior, str):
             prior = (self.labeled_shares if self.n_labeled_calls > 0 else self.frequencies).to(q.device)
+        elif prior is not None:
+            # Kept there: a step that a GPU plays back must not wait for the CPU.
+            prior = self.prior = prior.to(q.device)
         return target_distribution(q, prior, frequencies=self.frequencies)
+
+    def see_all(self, Q: Tensor) -> None:
+        """Estimate the shares of the classes, if that was asked for.
+
+        Parameters
+        ----------
+        Q : Tensor of shape (n_samples, n_clusters)
+            Soft assignments of all samples.
+        """
+        if self.estimate is not None:
+            self.prior = self.estimate(Q)
 
     def see_labels(self, p: Tensor, candidates: Tensor | None = None) -> None:
         """Take the labels of some samples into the shares of the classes.
@@ -321,9 +340,10 @@ class RunningTarget:
         Returns
         -------
         dict
-            The mean frequencies and the counts, for `set_state`.
+            The shares, the mean frequencies and the counts, for `set_state`.
         """
         return {
+            "prior": self.prior,
             "frequencies": self.frequencies,
             "labeled_shares": self.labeled_shares,
             "n_calls": self.n_calls,

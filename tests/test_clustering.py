@@ -365,6 +365,20 @@ def test_running_target_with_the_shares_of_the_labels_seen():
     torch.testing.assert_close(other(q), target(q))
 
 
+def test_shares_may_be_estimated_from_the_soft_assignments_of_all():
+    target = RunningTarget(2, estimate=lambda Q: Q.mean(0))
+    q = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    even = target(q)
+    target.see_all(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))  # 0.75 : 0.25
+    # 0.5625 * 0.75 : 0.0625 * 0.25 and 0.0625 * 0.75 : 0.5625 * 0.25
+    torch.testing.assert_close(target(q), torch.tensor([[27, 1], [3, 9]]) / torch.tensor([[28], [12]]))
+    again = RunningTarget(2, estimate=lambda Q: None)
+    again.set_state(target.get_state())
+    torch.testing.assert_close(again(q), target(q))
+    again.see_all(q)  # None: classes are equal
+    torch.testing.assert_close(again(q), even)
+
+
 def test_running_target_forgets():
     target = RunningTarget(2, decay=0.5)
     first, second = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])

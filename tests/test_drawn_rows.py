@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
+from sklearn_ssldec._estimators.guidance import class_shares, unequal_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -118,6 +119,51 @@ def test_an_interrupted_fit_goes_on(digits, tmp_path):
     Bomb.n_left = 10**9
     resumed = SSLDECClassifier(**kwargs).fit(images, y)
     assert_array_equal(resumed.predict_proba(images), whole.predict_proba(images))
+
+
+@pytest.fixture(scope="module")
+def unequal(digits):
+    """The same digits, but of one in five of two classes only: images, y with -1, true labels."""
+    images, y, truth = digits
+    kept = (y >= 0) | (truth == 0) | (np.arange(len(y)) % 5 == 0)
+    return images[kept], y[kept], truth[kept]
+
+
+def test_shares_of_classes_are_estimated(unequal):
+    """Labels were drawn class by class, so what is predicted after pre-training tells the shares."""
+    images, y, _ = unequal
+    counts = np.bincount(y[y >= 0]).astype(float)
+    quick = {**DRAWN, "pretrain_epochs": 100}  # after fewer, predictions tell nothing
+    start = SSLDECClassifier(**{**quick, "max_iter": 0}).fit(images, y)
+    shares = class_shares(start.label_distributions_.astype(float), counts)
+    assert shares[0] > 0.55
+    default, *others = (
+        SSLDECClassifier(**quick, **kwargs).fit(images, y).predict_proba(images)
+        for kwargs in ({}, {"class_prior": shares}, {"class_prior": None})
+    )
+    assert_allclose(default, others[0], atol=1e-4)
+    assert np.abs(default - others[1]).max() > 0.001
+
+
+def test_shares_of_classes_of_about_the_same_size_are_equal(digits):
+    images, y, _ = digits
+    default, equal = (
+        SSLDECClassifier(**{**DRAWN, "pretrain_epochs": 100}, **kwargs).fit(images, y).predict_proba(images)
+        for kwargs in ({}, {"class_prior": None})
+    )
+    assert_array_equal(default, equal)
+
+
+def test_shares_are_equal_if_they_are_estimated_to_be_nearly_so():
+    counts = np.full(4, 10.0)
+    nearly, far = (
+        torch.eye(4)[np.repeat(np.arange(4), sizes)] * 0.996 + 0.001
+        for sizes in ([120, 100, 90, 90], [250, 50, 50, 50])
+    )
+    assert unequal_shares(nearly, counts) is None
+    shares = unequal_shares(far, counts)
+    assert_allclose(shares, class_shares(far.numpy().astype(float), counts), rtol=1e-5)
+    assert shares[0] > 0.5
 
 
 def test_rows_of_features_and_shares_of_classes(moons):

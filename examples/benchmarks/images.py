@@ -14,8 +14,6 @@ cifar           CIFAR-10, photographs, 10,000 and 1000; only if asked for (--tas
 
 CIFAR-10 is read from a folder cifar_10 of image files, train/<class>/* and test/<class>/*, or else from
 cifar_10.npz (x_train, y_train, x_test and y_test, with images of shape (3, 32, 32)).
-Methods whose name ends in (before) have the defaults before, for images of 16 pixels a side or more: dropout
-of 0.1 and 3600 batches, 8900 for 60,000 images. They are run only if asked for (--methods).
 The error is that on test images. The data are read from --data (default: the environment variable
 SSLDEC_DATA). Finished fits are kept in a JSON lines file and are not run again.
 """
@@ -53,8 +51,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
 from _protocol import SSLDEC, flat, image_methods
 
 START = "supervised start"
-DRAWN = (SSLDEC, "FixMatch", "UDA", "mean teacher")
-OTHERS = ("pseudo-labeling", "Pi model", "temporal ensembling")
+BASELINES = ("FixMatch", "UDA", "mean teacher", "pseudo-labeling", "Pi model", "temporal ensembling")
 # What is fitted on the labeled images only.
 SUPERVISED = ("logistic regression", "random forest")
 OUTPUT = Path("docs/results/images.jsonl")
@@ -62,8 +59,9 @@ HEAD = """# Images: test error in %
 
 Default parameters, one network of a {size}'s size. Mean, standard error of the mean, and number of draws.
 Measured by `{command}`; the script `images.py` says what the tasks are. *Supervised start* is
-what SSLDEC starts from (`max_iter=0`). *(before)* is with the defaults before: 3600 batches, 8900 for 60,000
-images, and in a CPU's network dropout of 0.1.
+what SSLDEC starts from (`max_iter=0`). *SSLDEC, no neighbors* has no number where neighbors are not asked: it
+is the same. *(before)* is an earlier version with its defaults: 3600 batches, 8900 for 60,000 images, and
+dropout of 0.1 in a CPU's network.
 
 {errors}
 {gaps}
@@ -146,23 +144,15 @@ def of_rows(estimator: BaseEstimator) -> BaseEstimator:
     return make_pipeline(FunctionTransformer(flat), MinMaxScaler(), estimator)
 
 
-def estimators(parameters: dict[str, Any], task: str = "") -> dict[str, BaseEstimator]:
+def estimators(parameters: dict[str, Any]) -> dict[str, BaseEstimator]:
     """Return all methods: networks with these parameters, and scikit-learn's classifiers."""
     networks = image_methods(1, **parameters)
-    on_gpu = parameters.get("device") == "cuda" and "module__width" not in parameters
-    with_dropout = parameters if on_gpu else {**parameters, "module__dropout": 0.1}
-    before = image_methods(1, **with_dropout)
-    fewer = {**with_dropout, "max_iter": 89 if task in ("mnist_60000", "mnist_1000") else 36}
-    before |= {name: method for name, method in image_methods(1, **fewer).items() if name in DRAWN}
     return {
         SSLDEC: networks[SSLDEC],
         START: networks["supervised only (max_iter=0)"],
-        **{name: networks[name] for name in (*DRAWN[1:], *OTHERS)},
-        f"{START} (before)": before["supervised only (max_iter=0)"],
-        **{f"{name} (before)": before[name] for name in (*DRAWN, *OTHERS)},
-        "SSLDEC, neighbors": SSLDECClassifier(**parameters, cycle__neighbors=True),
-        "SSLDEC, alpha=10 (before)": SSLDECClassifier(**fewer, alpha=10.0),
-        "SSLDEC, targets of all (before)": SSLDECClassifier(**with_dropout, cycle__targets="all"),
+        **{name: networks[name] for name in BASELINES},
+        "SSLDEC, no neighbors": SSLDECClassifier(**parameters, cycle__neighbors=False),
+        "SSLDEC, targets of all": SSLDECClassifier(**parameters, cycle__targets="all"),
         "LabelSpreading (7 neighbours)": of_rows(LabelSpreading(kernel="knn", n_neighbors=7)),
         "self-training (5 neighbours)": of_rows(SelfTrainingClassifier(KNeighborsClassifier(5))),
         "logistic regression": of_rows(LogisticRegression(max_iter=1000)),
@@ -183,7 +173,7 @@ def fit(task: str, draw: int, method: str, device: str, cpu_network: bool) -> di
     """Fit one method to one draw, and return its errors and seconds."""
     torch.set_num_threads(1)
     data = load(task, draw)
-    estimator = estimators(parameters(draw, task, device, cpu_network), task)[method]
+    estimator = estimators(parameters(draw, task, device, cpu_network))[method]
     known = data.y >= 0 if method in SUPERVISED else slice(None)
     start, cpu_start = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
@@ -213,8 +203,7 @@ def main() -> None:
     parser.add_argument(
         "--tasks", nargs="*", default=[task for task in TASKS if task not in OPTIONAL], choices=TASKS
     )
-    today = [name for name in names if not name.endswith("(before)")]
-    parser.add_argument("--methods", nargs="*", default=today, choices=names)
+    parser.add_argument("--methods", nargs="*", default=names, choices=names)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--data", type=Path, help="folder of the data; default: that of SSLDEC_DATA")
@@ -259,7 +248,8 @@ def summary(rows: list[dict[str, Any]], on_gpu: bool) -> str:
         errors.setdefault((row["method"], row["task"]), {})[row["draw"]] = 100 * row["error"]
     tasks = [task for task in TASKS if any(task == measured for _, measured in errors)]
     measured = {row["method"] for row in rows}
-    order = [method for method in estimators({}) if method in measured]
+    today = list(estimators({}))
+    order = [method for method in today if method in measured] + sorted(measured.difference(today))
     cells = {key: list(values.values()) for key, values in errors.items()}
     means = {key: f"{np.mean(v):.2f} ± {spread(v)} ({len(v)})" for key, v in cells.items()}
     gaps = {}

@@ -89,7 +89,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__frequency": [StrOptions({"soft", "hard"})],
     "cycle__mix": [BoxMix, None],
     "cycle__dice_weight": [Interval(Real, 0, None, closed="left")],
-    "cycle__neighbors": ["boolean"],
+    "cycle__neighbors": [AUTO, "boolean"],
     "cycle__min_confidence": [Interval(Real, 0, 1, closed="left")],
     "cycle__largest_component": [AUTO, "boolean"],
     "cycle__scribbles": [AUTO, "boolean"],

@@ -221,9 +221,9 @@ class SSLDECClassifier(BaseClassifier):
         if targets == "auto":
             targets = "drawn" if is_image and not any(needs_all.values()) else "all"
         if targets == "all":
-            refuse_of_drawn(
-                cycle, ["min_confidence", "neighbors"] if cycle.get("neighbors") else ["min_confidence"]
-            )
+            asked = cycle.get("neighbors", "auto")
+            is_asked = asked and not isinstance(asked, str)
+            refuse_of_drawn(cycle, ["min_confidence", *(["neighbors"] if is_asked else [])])
             return False
         for name, is_set in needs_all.items():
             if is_set:

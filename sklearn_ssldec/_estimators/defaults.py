@@ -63,6 +63,8 @@ DRAWN_IMAGE_CYCLE = {"min_batches": 100, "lr": (5e-3, 1e-4)}
 DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 5400, 1000
 # Softer targets than those of all images: where many of them are wrong, they do less harm.
 DRAWN_IMAGE_ALPHA = 3.0
+# To find the neighbors of so many images takes a minute or so; of twice as many, four times as long.
+MOST_FOR_NEIGHBORS = 100_000
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Auto:
         Least number of batches in pre-training.
     max_pretrain_batches : float
         Number of batches in pre-training above which there are fewer than 100 epochs, but at least 10.
+    neighbors : bool
+        Whether nearest neighbors advise drawn targets.
     guidance : Guidance
         What guides the targets where `class_prior` and `teachers` are "auto".
     device : torch.device
@@ -103,6 +107,7 @@ class Auto:
     pretrain_batches: int
     device: torch.device
     max_pretrain_batches: float = math.inf
+    neighbors: bool = False
     guidance: Guidance = field(default_factory=Guidance)
 
 
@@ -141,7 +146,7 @@ def drawn_instead(auto: Auto) -> Auto:
         auto,
         cycle={**auto.cycle, **DRAWN_ROW_CYCLE, "max_rows": 100 * auto.net["batch_size"]},
         net={**auto.net, "ema_decay": 0.99},
-        guidance=Guidance(),
+        guidance=Guidance(estimate_shares=auto.guidance.estimate_shares),
     )
 
 
@@ -165,8 +170,10 @@ def drawn_images(auto: Auto, shape: tuple[int, ...]) -> Auto:
         auto,
         alpha=auto.alpha if small else DRAWN_IMAGE_ALPHA,
         augment=WeakStrong(auto.augment, Compose(auto.augment, RandomShades(), Cutout(0.3))),
+        guidance=Guidance(estimate_shares=True),
         cycle={**auto.cycle, **DRAWN_IMAGE_CYCLE, "max_iter": math.ceil(n_batches / 100)},
         pretrain_batches=1000,
+        neighbors=shape[0] <= MOST_FOR_NEIGHBORS,
     )
 
 

@@ -212,9 +212,11 @@ verbose : int, default=0
 class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None, default="auto"
     Known share of each class, as a dict or a Series by class, or in the order of `classes_`; "labeled"
     takes the shares of the labels. None is the paper's eq. 2, which pulls all classes towards the same size.
-    "auto" estimates the shares for tables, once after pre-training, from the labels and by EM from
-    the predictions [2]_; if all classes have about the same number of labels, these were drawn class
-    by class, and only the predictions count. For rows of up to 3 features and images "auto" is None.
+    "auto" estimates the shares for tables and images, once after pre-training, from the labels and by
+    EM from the predictions [2]_; if all classes have about the same number of labels, these were drawn
+    class by class, and only the predictions count. Where targets are drawn, as for images, shares that
+    are estimated as nearly equal are taken as equal. For rows of up to 3 features, and with targets of
+    all images, "auto" is None.
 """,
     "teachers": """
 teachers : "auto", classifier, list of classifiers or None, default="auto"
@@ -373,11 +375,11 @@ warm_start : bool, default=False
   take no part in the loss, where targets are drawn. Default: 0.
 """,
     "cycle__neighbors": """
-- ``cycle__neighbors`` (bool): whether what the nearest neighbors of an unlabeled sample say of its
-  class joins its target, where targets are drawn; less and less so from iteration to iteration. It
-  helps where samples of a class look alike feature by feature, as centered digits do; left-out
-  labels decide how much neighbors say. Its time grows with the square of the number of samples.
-  Default: False.
+- ``cycle__neighbors`` (bool or "auto"): whether what the nearest neighbors of an unlabeled sample
+  say of its class joins its target, where targets are drawn; less and less so from iteration to
+  iteration. It helps where samples of a class look alike feature by feature, as centered digits do;
+  left-out labels decide how much neighbors say. Its time grows with the square of the number of
+  samples. Default: "auto", True for up to 100,000 images, and False for rows of features.
 """,
     "cycle__transduction": """
 - ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.

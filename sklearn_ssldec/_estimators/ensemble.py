@@ -23,6 +23,7 @@ from sklearn_ssldec._estimators.guidance import (
     Taught,
     doubtful_share,
     teach,
+    unequal_shares,
 )
 from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._estimators.task import Task
@@ -40,6 +41,7 @@ from sklearn_ssldec._training.seeds import seeded
 from sklearn_ssldec._training.threads import estimate_operations, one_thread
 from sklearn_ssldec._training.voxel_net import VoxelNet
 from sklearn_ssldec.algorithm import SSLDEC, Outcome, Settings
+from sklearn_ssldec.clustering import RunningTarget
 from sklearn_ssldec.networks.embedding import EmbeddingNetwork, build_network
 
 
@@ -309,6 +311,11 @@ def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], tor
         return task.method.target(task.prior)
     codes = task.labels.codes
     counts = np.bincount(codes[codes >= 0], minlength=task.n_classes).astype(float)
+    if task.samples.drawn:
+        target = task.method.target(task.prior)
+        if isinstance(target, RunningTarget):
+            target.estimate = partial(unequal_shares, counts=counts)
+        return target
     given: tuple = (None,)
     if taught is not None:
         given = torch.from_numpy(taught.probabilities).to(task.device), float(taught.weights[0])

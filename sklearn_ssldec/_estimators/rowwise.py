@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn_ssldec._estimators.base import BaseSSLDEC, kept_if_fit_fails
 from sklearn_ssldec._estimators.defaults import Auto, choose_auto, image_reduction
 from sklearn_ssldec._estimators.neighbors import neighbor_advice
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
+from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.reduction import reduced_images
 from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
@@ -75,7 +77,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         self.classes_ = labels.classes
         warn_if_all_labeled(labels, self.unlabeled_label)
         y_call = [labels.codes, labels.classes.tolist()]
-        samples = Rows(X, self._is_drawn(), self._advice(X, labels))
+        samples = Rows(X, self._is_drawn())
         settings, outcomes = self._fit_networks(samples, labels, self._auto(X), X=X, y=y_call)
         self._n_features_out = sum(net.module_.head.n_features for net in self.nets_)
         self.label_distributions_ = mean_probabilities([outcome.Q.numpy() for outcome in outcomes], axis=1)
@@ -126,10 +128,17 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         """Return whether targets are computed where they are used, rather than those of all rows at once."""
         return False
 
-    def _advice(self, X: Any, labels: EncodedLabels) -> np.ndarray | None:
+    def _task(self, samples: Any, labels: Any, auto: Auto) -> Task:
+        """Describe the fit, and ask neighbors once all parameters are known to be in order."""
+        task = super()._task(samples, labels, auto)
+        return replace(task, samples=replace(samples, advice=self._advice(samples.X, labels, auto)))
+
+    def _advice(self, X: Any, labels: EncodedLabels, auto: Auto) -> np.ndarray | None:
         """Return what neighbors advise, if they are asked and there is something to advise on."""
-        is_asked = self._of_part("cycle").get("neighbors", False) and self.max_iter != 0
-        if not is_asked or labels.is_complete:
+        if "cycle__neighbors" not in self._parts or self.max_iter == 0 or labels.is_complete:
+            return None
+        asked = self._of_part("cycle").get("neighbors", "auto")
+        if not (auto.neighbors if isinstance(asked, str) else asked):
             return None
         return neighbor_advice(X, labels.codes, len(labels.classes))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ssldec.algorithm import SSLDEC, Epoch, Outcome, Settings
-from sklearn_ssldec.clustering import hard_assignment
+from sklearn_ssldec.clustering import RunningTarget, hard_assignment
 
 
 class DrawingModel(Protocol):
@@ -174,13 +174,14 @@ class DrawnSSLDEC(SSLDEC):
         """Return the number of classes that are predicted for none of the few samples."""
         return self.n_classes - len(torch.unique(self.predicted))
 
-    def classes_of_all(self) -> Tensor:
-        """Return the predicted class of all samples, or nothing."""
-        return torch.empty(0, dtype=torch.int16) if self.predict_all is None else _classes(self.predict_all())
-
     def record_supervised(self, loss: float, n_epochs: int) -> None:
-        """Record the state after pre-training, as iteration 0."""
-        self.outcome.supervised = self.classes_of_all()
+        """Record the state after pre-training, as iteration 0, and let the target see what is predicted."""
+        self.outcome.supervised = torch.empty(0, dtype=torch.int16)
+        if self.predict_all is not None:
+            found = self.predict_all()
+            self.outcome.supervised = _classes(found)
+            if found.ndim == 2 and isinstance(self.settings.target, RunningTarget):
+                self.settings.target.see_all(found)
         self.record(
             loss=loss,
             labeled_accuracy=self.labeled_accuracy(),
