@@ -138,6 +138,8 @@ def default_of(estimator, auto, name):
         return 1  # of rows; of images `image_reduction`
     if name == "cycle__fallback":
         return auto.guidance.fallback
+    if name == "cycle__neighbors":
+        return auto.neighbors
     if part in ("cycle", "net"):
         known = {each.name: each.default for each in fields(Settings)} | auto.cycle | auto.net
         return known[key]
@@ -167,7 +169,7 @@ def test_the_tables_of_defaults_name_all_parameters():
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
     autos = {name for name, value in estimator.get_params().items() if isinstance(value, str)} - {"device"}
-    of_drawn = {"cycle__min_confidence", "cycle__neighbors"}  # docs/how_to/images.md has these
+    of_drawn = {"cycle__min_confidence"}  # docs/how_to/images.md has it
     of_machine = {"net__precision", "net__cuda_graphs", "net__data_parallel"}
     parts = set(estimator._parts) - of_machine - of_drawn
     assert autos | parts <= differ.keys() | same.keys()

@@ -59,7 +59,7 @@ def main() -> None:
         f"{np.sum(gains_of_first < -1e-9)}); one test image is {100 / 540:.2f} points."
     )
     rows = [name for method in (SSLDEC, SUPERVISED) for name in (method, members.get(method)) if name]
-    rows = list(dict.fromkeys([*rows, *list(methods)[-2:], *chosen]))
+    rows = [name for name in dict.fromkeys([*rows, *methods]) if name in results.content["draws"]]
     command = "python examples/paper/digits_8x8.py"
     if arguments.n_estimators != 5:
         command += f" --n-estimators {arguments.n_estimators} --output {arguments.output}"

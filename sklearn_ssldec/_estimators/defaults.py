@@ -63,7 +63,7 @@ DRAWN_IMAGE_CYCLE = {"min_batches": 100, "lr": (5e-3, 1e-4)}
 DRAWN_IMAGE_BATCHES, DRAWN_SMALL_IMAGE_BATCHES = 5400, 1000
 # Softer targets than those of all images: where many of them are wrong, they do less harm.
 DRAWN_IMAGE_ALPHA = 3.0
-# To find the neighbors of so many images takes a minute or so; of twice as many, four times as long.
+# To find the neighbors of so many images takes a minute; of twice as many, four times as long.
 MOST_FOR_NEIGHBORS = 100_000
 
 

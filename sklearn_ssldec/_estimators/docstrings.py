@@ -377,9 +377,10 @@ warm_start : bool, default=False
     "cycle__neighbors": """
 - ``cycle__neighbors`` (bool or "auto"): whether what the nearest neighbors of an unlabeled sample
   say of its class joins its target, where targets are drawn; less and less so from iteration to
-  iteration. It helps where samples of a class look alike feature by feature, as centered digits do;
-  left-out labels decide how much neighbors say. Its time grows with the square of the number of
-  samples. Default: "auto", True for up to 100,000 images, and False for rows of features.
+  iteration. It helps where samples of a class look alike feature by feature, as centered digits do.
+  Left-out labels decide how much neighbors say; if they tell less than three quarters of what these
+  labels leave open, they are not asked. Not in the paper. Its time grows with the square of the
+  number of samples. Default: "auto", True for up to 100,000 images, and False for rows of features.
 """,
     "cycle__transduction": """
 - ``cycle__transduction`` (bool): whether `fit` predicts the training volumes, for `transduction_`.
