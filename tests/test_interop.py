@@ -124,6 +124,8 @@ def test_dask_trains_the_networks_of_an_ensemble(moons):
     assert_array_equal(there.predict_proba(X), here.predict_proba(X))
 
 
+# Fits in threads of one process share Python's warning filters: one may undo what another ignores.
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.usefixtures("dask_client")
 def test_dask_runs_a_grid_search(moons):
     X, y, _ = moons
