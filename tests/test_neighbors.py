@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec._estimators import rowwise
+from sklearn_ssldec._estimators import classifier
 from sklearn_ssldec._estimators.defaults import choose_auto
 from sklearn_ssldec._estimators.neighbors import neighbor_advice, neighbor_graph, sharpness, spread_labels
 from sklearn_ssldec._training.drawn_rows import advised
@@ -188,7 +188,7 @@ def test_baselines_do_not_ask_neighbors(fitted_probabilities, monkeypatch):
     def refuse(*args):
         raise AssertionError("asked")
 
-    monkeypatch.setattr(rowwise, "neighbor_advice", refuse)
+    monkeypatch.setattr(classifier, "neighbor_advice", refuse)
     images = np.random.default_rng(0).normal(size=(40, 8, 8))
     y = np.r_[0, 1, 0, 1, np.full(36, -1)]
     UDAClassifier(**{**QUICK, "max_iter": 1}).fit(images, y)

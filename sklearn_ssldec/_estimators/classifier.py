@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,8 +15,9 @@ from sklearn_ssldec._estimators.base import refuse_of_drawn
 from sklearn_ssldec._estimators.defaults import Auto
 from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
+from sklearn_ssldec._estimators.neighbors import neighbor_advice
 from sklearn_ssldec._estimators.rowwise import BaseClassifier
-from sklearn_ssldec._estimators.task import Method
+from sklearn_ssldec._estimators.task import Method, Task
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec._training.net import SSLDECNet
@@ -237,6 +239,16 @@ class SSLDECClassifier(BaseClassifier):
         if self._is_drawn():
             return Method(head, partial(drawn_target, n_classes=len(self.classes_)), DrawnRowNet)
         return Method(head, prior_target, SSLDECNet)
+
+    def _task(self, samples: Any, labels: Any, auto: Auto) -> Task:
+        """Describe the fit, and ask neighbors once all parameters are known to be in order."""
+        task = super()._task(samples, labels, auto)
+        asked = self._of_part("cycle").get("neighbors", "auto")
+        is_asked = auto.neighbors if isinstance(asked, str) else asked
+        if not is_asked or self.max_iter == 0 or labels.is_complete:
+            return task
+        advice = neighbor_advice(samples.X, labels.codes, len(labels.classes))
+        return replace(task, samples=replace(samples, advice=advice))
 
     def _fit_networks(
         self, samples: Any, labels: Any, auto: Auto, **data: Any

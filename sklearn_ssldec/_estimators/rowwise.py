@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -18,22 +17,14 @@ from torch import Tensor
 from sklearn_ssldec._compat import fit_context, safe_indexing
 from sklearn_ssldec._estimators.base import BaseSSLDEC, kept_if_fit_fails
 from sklearn_ssldec._estimators.defaults import Auto, choose_auto, image_reduction
-from sklearn_ssldec._estimators.neighbors import neighbor_advice
 from sklearn_ssldec._estimators.outcomes import majority, mean_probabilities, warn_of_outcomes
-from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.placing import resolve_device
 from sklearn_ssldec._samples.reduction import reduced_images
 from sklearn_ssldec._samples.rows import as_samples, feature_moments, warn_of_scales
 from sklearn_ssldec._samples.sources import Rows
 from sklearn_ssldec._samples.sparse import with_short_indices
 from sklearn_ssldec._training.net import SSLDECNet
-from sklearn_ssldec.labels import (
-    EncodedLabels,
-    encode_labels,
-    labeled_mask,
-    labeled_values,
-    warn_if_all_labeled,
-)
+from sklearn_ssldec.labels import encode_labels, labeled_mask, labeled_values, warn_if_all_labeled
 
 
 class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSSLDEC):
@@ -77,7 +68,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         self.classes_ = labels.classes
         warn_if_all_labeled(labels, self.unlabeled_label)
         y_call = [labels.codes, labels.classes.tolist()]
-        samples = Rows(X, self._is_drawn())
+        samples = Rows(X, drawn=self._is_drawn())
         settings, outcomes = self._fit_networks(samples, labels, self._auto(X), X=X, y=y_call)
         self._n_features_out = sum(net.module_.head.n_features for net in self.nets_)
         self.label_distributions_ = mean_probabilities([outcome.Q.numpy() for outcome in outcomes], axis=1)
@@ -127,20 +118,6 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _is_drawn(self) -> bool:
         """Return whether targets are computed where they are used, rather than those of all rows at once."""
         return False
-
-    def _task(self, samples: Any, labels: Any, auto: Auto) -> Task:
-        """Describe the fit, and ask neighbors once all parameters are known to be in order."""
-        task = super()._task(samples, labels, auto)
-        return replace(task, samples=replace(samples, advice=self._advice(samples.X, labels, auto)))
-
-    def _advice(self, X: Any, labels: EncodedLabels, auto: Auto) -> np.ndarray | None:
-        """Return what neighbors advise, if they are asked and there is something to advise on."""
-        if "cycle__neighbors" not in self._parts or self.max_iter == 0 or labels.is_complete:
-            return None
-        asked = self._of_part("cycle").get("neighbors", "auto")
-        if not (auto.neighbors if isinstance(asked, str) else asked):
-            return None
-        return neighbor_advice(X, labels.codes, len(labels.classes))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities, averaged over the networks.
