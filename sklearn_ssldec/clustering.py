@@ -235,17 +235,20 @@ class RunningTarget:
     ----------
     n_clusters : int
         Number of clusters.
-    prior : Tensor of shape (n_clusters,), "labeled" or None, default=None
+    prior : Tensor of shape (n_clusters,), "labeled", "own" or None, default=None
         The shares :math:`\pi_j` that `target_distribution` pulls towards; "labeled" is the running mean of
-        the shares of the classes among the labels that `see_labels` is told of. As long as there are none,
-        it is the frequencies themselves: nothing is pulled.
+        the shares of the classes among the labels that `see_labels` is told of. "own", and "labeled" as long
+        as there are no labels, is the frequencies themselves: nothing is pulled.
     frequency : {"soft", "hard"}, default="soft"
         As in `target_distribution`.
     decay : float in [0, 1), default=0.99
         What is left of the past after each call. The first calls are averaged alike.
     estimate : callable, default=None
-        Returns the shares :math:`\pi_j` for Q of all samples, which `see_all` is told of, or None for equal
-        ones. They take the place of `prior`.
+        Returns what takes the place of `prior` and of `least_share`, for Q of all samples, which `see_all`
+        is told of.
+    least_share : float in [0, 1], default=0
+        Samples whose most probable cluster has less than this share of the two most probable ones have a
+        target of 0, which adds nothing to the loss.
 
     Examples
     --------
@@ -263,10 +266,11 @@ class RunningTarget:
         prior: Tensor | str | None = None,
         frequency: str = "soft",
         decay: float = 0.99,
-        estimate: Callable[[Tensor], Tensor | None] | None = None,
+        estimate: Callable[[Tensor], tuple[Tensor | str | None, float]] | None = None,
+        least_share: float = 0.0,
     ) -> None:
         self.n_clusters, self.prior, self.frequency, self.decay = n_clusters, prior, frequency, decay
-        self.estimate = estimate
+        self.estimate, self.least_share = estimate, least_share
         self.n_calls = self.n_labeled_calls = 0
         self.frequencies = torch.full((n_clusters,), 1 / n_clusters)
         self.labeled_shares = torch.full((n_clusters,), 1 / n_clusters)
@@ -284,11 +288,16 @@ class RunningTarget:
         self.n_calls += 1
         prior = self.prior
         if isinstance(prior, str):
-            prior = (self.labeled_shares if self.n_labeled_calls > 0 else self.frequencies).to(q.device)
+            told = prior == "labeled" and self.n_labeled_calls > 0
+            prior = (self.labeled_shares if told else self.frequencies).to(q.device)
         elif prior is not None:
             # Kept there: a step that a GPU plays back must not wait for the CPU.
             prior = self.prior = prior.to(q.device)
-        return target_distribution(q, prior, frequencies=self.frequencies)
+        p = target_distribution(q, prior, frequencies=self.frequencies)
+        if self.least_share > 0:
+            first, second = q.topk(2, dim=1).values.split(1, dim=1)
+            p = p * (first >= self.least_share * (first + second))
+        return p
 
     def see_all(self, Q: Tensor) -> None:
         """Estimate the shares of the classes, if that was asked for.
@@ -299,7 +308,7 @@ class RunningTarget:
             Soft assignments of all samples.
         """
         if self.estimate is not None:
-            self.prior = self.estimate(Q)
+            self.prior, self.least_share = self.estimate(Q)
 
     def see_labels(self, p: Tensor, candidates: Tensor | None = None) -> None:
         """Take the labels of some samples into the shares of the classes.
@@ -344,6 +353,7 @@ class RunningTarget:
         """
         return {
             "prior": self.prior,
+            "least_share": self.least_share,
             "frequencies": self.frequencies,
             "labeled_shares": self.labeled_shares,
             "n_calls": self.n_calls,

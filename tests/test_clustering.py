@@ -366,17 +366,38 @@ def test_running_target_with_the_shares_of_the_labels_seen():
 
 
 def test_shares_may_be_estimated_from_the_soft_assignments_of_all():
-    target = RunningTarget(2, estimate=lambda Q: Q.mean(0))
+    target = RunningTarget(2, estimate=lambda Q: (Q.mean(0), 0.0))
     q = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
     even = target(q)
     target.see_all(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))  # 0.75 : 0.25
     # 0.5625 * 0.75 : 0.0625 * 0.25 and 0.0625 * 0.75 : 0.5625 * 0.25
     torch.testing.assert_close(target(q), torch.tensor([[27, 1], [3, 9]]) / torch.tensor([[28], [12]]))
-    again = RunningTarget(2, estimate=lambda Q: None)
+    again = RunningTarget(2, estimate=lambda Q: (None, 0.0))
     again.set_state(target.get_state())
     torch.testing.assert_close(again(q), target(q))
     again.see_all(q)  # None: classes are equal
     torch.testing.assert_close(again(q), even)
+
+
+def test_nothing_is_pulled_towards_own_shares():
+    target = RunningTarget(2, "own")
+    target.see_labels(torch.tensor([[1.0, 0.0]]))  # labels do not matter
+    q = torch.tensor([[0.9, 0.1], [0.75, 0.25]])
+    torch.testing.assert_close(target(q), torch.tensor([[81, 1], [9, 1]]) / torch.tensor([[82], [10]]))
+
+
+def test_samples_in_doubt_have_no_target():
+    q = torch.tensor([[0.5, 0.1, 0.4], [0.5, 0.1, 0.1], [0.5, 0.2, 0.1]])  # shares of two: 0.56, 0.83, 0.71
+    q = q / q.sum(1, keepdim=True)
+    target = RunningTarget(3, estimate=lambda Q: (None, 0.8))
+    whole = target(q)
+    torch.testing.assert_close(whole.sum(1), torch.ones(3))
+    again = RunningTarget(3, least_share=0.8)
+    torch.testing.assert_close(again(q), whole * torch.tensor([[0.0], [1.0], [0.0]]))
+    target.see_all(q)
+    resumed = RunningTarget(3)
+    resumed.set_state(target.get_state())
+    assert resumed.least_share == target.least_share == 0.8
 
 
 def test_running_target_forgets():

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
-from sklearn_ssldec._estimators.guidance import class_shares, unequal_shares
+from sklearn_ssldec._estimators.guidance import class_shares, drawn_prior, mixture_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -129,9 +129,9 @@ def unequal(digits):
     return images[kept], y[kept], truth[kept]
 
 
-def test_shares_of_classes_are_estimated(unequal):
-    """Labels were drawn class by class, so what is predicted after pre-training tells the shares."""
-    images, y, _ = unequal
+def test_shares_of_classes_are_estimated_where_labels_were_drawn_at_random(unequal):
+    images, _, truth = unequal
+    y = np.where(np.random.RandomState(0).uniform(size=len(truth)) < 0.2, truth, -1)
     counts = np.bincount(y[y >= 0]).astype(float)
     quick = {**DRAWN, "pretrain_epochs": 100}  # after fewer, predictions tell nothing
     start = SSLDECClassifier(**{**quick, "max_iter": 0}).fit(images, y)
@@ -145,6 +145,22 @@ def test_shares_of_classes_are_estimated(unequal):
     assert np.abs(default - others[1]).max() > 0.001
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_images_in_doubt_take_no_part_where_a_class_has_most_of_them(unequal, n_classes):
+    """Labels were drawn class by class, so only predictions tell that one class has most images."""
+    images, y, truth = unequal
+    kept = truth < n_classes
+    quick = {**DRAWN, "pretrain_epochs": 100}
+    fits = [
+        SSLDECClassifier(**quick, **kwargs).fit(images[kept], y[kept])
+        for kwargs in ({}, {"class_prior": None})
+    ]
+    default, equal = (clf.nets_[0].target_ for clf in fits)
+    assert (default.least_share, equal.least_share, equal.prior) == (0.8, 0.0, None)
+    assert default.prior == "own" if n_classes == 2 else default.prior[0] > 0.55
+    assert np.abs(fits[0].predict_proba(images) - fits[1].predict_proba(images)).max() > 0.001
+
+
 def test_shares_of_classes_of_about_the_same_size_are_equal(digits):
     images, y, _ = digits
     default, equal = (
@@ -154,16 +170,35 @@ def test_shares_of_classes_of_about_the_same_size_are_equal(digits):
     assert_array_equal(default, equal)
 
 
-def test_shares_are_equal_if_they_are_estimated_to_be_nearly_so():
+def of_sizes(sizes):
+    """Return probabilities of samples that are told apart well."""
+    k = len(sizes)
+    return torch.eye(k)[np.repeat(np.arange(k), sizes)] * 0.996 + 0.004 / k
+
+
+def test_shares_are_equal_if_predictions_do_not_say_that_a_class_has_most_samples():
     counts = np.full(4, 10.0)
-    nearly, far = (
-        torch.eye(4)[np.repeat(np.arange(4), sizes)] * 0.996 + 0.001
-        for sizes in ([120, 100, 90, 90], [250, 50, 50, 50])
-    )
-    assert unequal_shares(nearly, counts) is None
-    shares = unequal_shares(far, counts)
-    assert_allclose(shares, class_shares(far.numpy().astype(float), counts), rtol=1e-5)
+    assert drawn_prior(of_sizes([120, 100, 90, 90]), counts) == (None, 0.0)
+    assert drawn_prior(of_sizes([180, 180, 20, 20]), counts) == (None, 0.0)
+    Q = of_sizes([280, 40, 40, 40])
+    shares, least_share = drawn_prior(Q, counts)
+    assert_allclose(shares, mixture_shares(Q.numpy().astype(float), np.ones(4), 400), rtol=1e-5)
+    assert_allclose(shares, [0.7, 0.1, 0.1, 0.1], atol=0.01)
+    assert least_share == 0.8
+
+
+def test_nothing_is_pulled_where_predictions_say_that_one_of_two_classes_is_rare():
+    assert drawn_prior(of_sizes([320, 80]), np.full(2, 10.0)) == ("own", 0.8)
+    assert drawn_prior(of_sizes([240, 160]), np.full(2, 10.0)) == (None, 0.0)
+
+
+def test_labels_that_were_drawn_at_random_tell_shares():
+    counts = np.array([24.0, 4.0, 5.0, 7.0])
+    Q = of_sizes([250, 50, 50, 50])
+    shares, least_share = drawn_prior(Q, counts)
+    assert_allclose(shares, class_shares(Q.numpy().astype(float), counts), rtol=1e-5)
     assert shares[0] > 0.5
+    assert least_share == 0.0
 
 
 def test_rows_of_features_and_shares_of_classes(moons):

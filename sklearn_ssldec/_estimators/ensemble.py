@@ -22,8 +22,8 @@ from sklearn_ssldec._estimators.guidance import (
     GuidedTarget,
     Taught,
     doubtful_share,
+    drawn_prior,
     teach,
-    unequal_shares,
 )
 from sklearn_ssldec._estimators.starting import Start
 from sklearn_ssldec._estimators.task import Task
@@ -314,7 +314,7 @@ def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], tor
     if task.samples.drawn:
         target = task.method.target(task.prior)
         if isinstance(target, RunningTarget):
-            target.estimate = partial(unequal_shares, counts=counts)
+            target.estimate = partial(drawn_prior, counts=counts)
         return target
     given: tuple = (None,)
     if taught is not None:

@@ -23,6 +23,9 @@ from torch import Tensor
 SEMI_SUPERVISED = "sklearn.semi_supervised"
 # Shares of the classes of images are estimated as equal if they are no further from that.
 LEAST_INEQUALITY = 0.2
+# If only predictions tell the shares, one class has to have most of the images. Then images take no part of
+# which the most probable class has less than this share of the two most probable ones.
+MOST, LEAST_SHARE = 0.5, 0.8
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
 # Of label spreading on tables, and of label propagation on rows of few features.
@@ -265,11 +268,14 @@ def shares_like(Q: Tensor, counts: np.ndarray) -> Tensor:
     return torch.from_numpy(class_shares(Q.cpu().numpy().astype(float), counts)).float().to(Q.device)
 
 
-def unequal_shares(Q: Tensor, counts: np.ndarray) -> Tensor | None:
-    """Return `shares_like`, or None if they say little more than that classes have about the same size.
+def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, float]:
+    """Return what the prior and the least share of a `RunningTarget` are.
 
     Networks for images confuse some classes more than others, so the shares of equal classes are estimated
     unequal too: on Fashion-MNIST one of ten is given twice its share, and all are at 0.14 from equal ones.
+    Labels that were drawn class by class leave the shares to the predictions. Equal ones still do better
+    then, unless one class has most of the samples: those of it that are in doubt would be pulled away. They
+    take no part. Of two classes the predictions make the rare one too large: nothing is pulled then.
 
     Parameters
     ----------
@@ -280,12 +286,23 @@ def unequal_shares(Q: Tensor, counts: np.ndarray) -> Tensor | None:
 
     Returns
     -------
-    Tensor of shape (n_classes,), float32, or None
-        Shares, if their total variation distance from equal ones is more than 0.2.
+    prior : Tensor of shape (n_classes,), float32, "own" or None
+        None, for equal shares, if the total variation distance of `class_shares` from these is not more than
+        0.2, or if labels were drawn class by class and no class has more than half of the samples. Otherwise
+        shares, or "own" for two classes whose labels were drawn class by class.
+    least_share : float
+        0.8 if labels were drawn class by class and one class has most of the samples; otherwise 0.
     """
-    shares = shares_like(Q, counts)
-    distance = (shares - 1 / len(counts)).abs().sum().item() / 2
-    return shares if distance > LEAST_INEQUALITY else None
+    q, k = Q.cpu().numpy().astype(float), len(counts)
+    shares = class_shares(q, counts)
+    is_guess = are_drawn_by_class(counts)
+    if np.abs(shares - 1 / k).sum() / 2 <= LEAST_INEQUALITY or (is_guess and shares.max() <= MOST):
+        return None, 0.0
+    if is_guess and k == 2:
+        return "own", LEAST_SHARE
+    if is_guess:  # no longer smoothed, since classes are not equal
+        shares = mixture_shares(q / (counts + 1), np.ones(k), len(q))
+    return torch.from_numpy(shares).float().to(Q.device), LEAST_SHARE if is_guess else 0.0
 
 
 # The teachers -----------------------------------------------------------------------------------------------

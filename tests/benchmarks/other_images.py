@@ -3,7 +3,8 @@
     python tests/benchmarks/other_images.py FILE --labels 10 --draws 2
 
 FILE is an .npz with x_train (images), y_train (classes from 0 on) and, unless seven of ten of these are to be
-trained on and the others tested on, x_test and y_test. Labels are drawn class by class.
+trained on and the others tested on, x_test and y_test. Labels are drawn class by class. `--sizes` are those
+of the classes in training, in random order.
 
 The tables have the 10,000 test images of KMNIST (http://codh.rois.ac.jp/kmnist), USPS (7291 images of 16 x 16
 pixels, values from 0 to 1), and training and validation images of PneumoniaMNIST (https://medmnist.com).
@@ -28,6 +29,7 @@ METHODS = {
     "neighbors": (SSLDECClassifier, {"cycle__neighbors": True}),
     "no neighbors": (SSLDECClassifier, {"cycle__neighbors": False}),
     "equal shares": (SSLDECClassifier, {"class_prior": None}),
+    "without doubt": (SSLDECClassifier, {"class_prior": None, "cycle__min_confidence": 0.8}),
     "UDA": (UDAClassifier, {}),
 }
 
@@ -42,6 +44,16 @@ def load(file: Path, draw: int) -> tuple[np.ndarray, ...]:
     return X[chosen], truth[chosen], X[rest], truth[rest]
 
 
+def thinned(truth: np.ndarray, sizes: list[int], draw: int) -> np.ndarray:
+    """Return samples with so many of each class, classes and samples in random order."""
+    rng = np.random.RandomState(draw)
+    of_class = np.array(sizes)[rng.permutation(len(sizes))]
+    chosen = [rng.choice(np.flatnonzero(truth == j), n, replace=False) for j, n in enumerate(of_class)]
+    rows = np.concatenate(chosen)
+    rng.shuffle(rows)
+    return rows
+
+
 def errors(truth: np.ndarray, predicted: np.ndarray) -> str:
     """Return the error and the balanced error, in %."""
     scores = accuracy_score(truth, predicted), balanced_accuracy_score(truth, predicted)
@@ -53,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--labels", type=int, default=10, help="labels a class")
+    parser.add_argument("--sizes", nargs="*", type=int, help="number of images of each class")
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--first-draw", type=int, default=0)
     parser.add_argument("--methods", nargs="*", default=["default", "UDA"], choices=METHODS)
@@ -64,6 +77,9 @@ def main() -> None:
     )
     for draw in range(arguments.first_draw, arguments.first_draw + arguments.draws):
         X, truth, X_test, truth_test = load(arguments.file, draw)
+        if arguments.sizes:
+            rows = thinned(truth, arguments.sizes, draw)
+            X, truth = X[rows], truth[rows]
         y = mask_labels(truth, arguments.labels, random_state=draw)
         hidden = y < 0
         for name in arguments.methods:
