@@ -265,7 +265,15 @@ def shares_like(Q: Tensor, counts: np.ndarray) -> Tensor:
     counts : ndarray of shape (n_classes,)
         Number of labels of each class.
     """
-    return torch.from_numpy(class_shares(Q.cpu().numpy().astype(float), counts)).float().to(Q.device)
+    return _like(Q, class_shares(_doubles(Q), counts))
+
+
+def _doubles(Q: Tensor) -> np.ndarray:
+    return Q.cpu().numpy().astype(float)
+
+
+def _like(Q: Tensor, shares: np.ndarray) -> Tensor:
+    return torch.from_numpy(shares).float().to(Q.device)
 
 
 def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, float]:
@@ -293,16 +301,17 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
     least_share : float
         0.8 if labels were drawn class by class and one class has most of the samples; otherwise 0.
     """
-    q, k = Q.cpu().numpy().astype(float), len(counts)
+    q, k = _doubles(Q), len(counts)
     shares = class_shares(q, counts)
     is_guess = are_drawn_by_class(counts)
     if np.abs(shares - 1 / k).sum() / 2 <= LEAST_INEQUALITY or (is_guess and shares.max() <= MOST):
         return None, 0.0
-    if is_guess and k == 2:
+    if not is_guess:
+        return _like(Q, shares), 0.0
+    if k == 2:
         return "own", LEAST_SHARE
-    if is_guess:  # no longer smoothed, since classes are not equal
-        shares = mixture_shares(q / (counts + 1), np.ones(k), len(q))
-    return torch.from_numpy(shares).float().to(Q.device), LEAST_SHARE if is_guess else 0.0
+    # Not smoothed as those above, since classes are not equal.
+    return _like(Q, mixture_shares(q / (counts + 1), np.ones(k), len(q))), LEAST_SHARE
 
 
 # The teachers -----------------------------------------------------------------------------------------------
