@@ -176,10 +176,13 @@ def of_sizes(sizes):
     return torch.eye(k)[np.repeat(np.arange(k), sizes)] * 0.996 + 0.004 / k
 
 
-def test_shares_are_equal_if_predictions_do_not_say_that_a_class_has_most_samples():
+def test_shares_that_only_predictions_tell():
     counts = np.full(4, 10.0)
     assert drawn_prior(of_sizes([120, 100, 90, 90]), counts) == (None, 0.0)
-    assert drawn_prior(of_sizes([180, 180, 20, 20]), counts) == (None, 0.0)
+    Q = of_sizes([180, 180, 20, 20])  # no class has most of them
+    shares, least_share = drawn_prior(Q, counts)
+    assert_allclose(shares, class_shares(Q.numpy().astype(float), counts), rtol=1e-5)
+    assert least_share == 0.0
     Q = of_sizes([280, 40, 40, 40])
     shares, least_share = drawn_prior(Q, counts)
     assert_allclose(shares, mixture_shares(Q.numpy().astype(float), np.ones(4), 400), rtol=1e-5)
