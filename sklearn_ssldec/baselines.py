@@ -540,6 +540,7 @@ class FixMatchClassifier(BaseClassifier):
         {net__precision}
         {net__cuda_graphs}
         {net__reduction_rows}
+        {net__predict_views}
 
     Attributes
     ----------
@@ -580,6 +581,7 @@ class FixMatchClassifier(BaseClassifier):
         "net__precision",
         "net__cuda_graphs",
         "net__reduction",
+        "net__predict_views",
     )
 
     def __init__(
@@ -675,6 +677,7 @@ class UDAClassifier(BaseClassifier):
         {net__precision}
         {net__cuda_graphs}
         {net__reduction_rows}
+        {net__predict_views}
 
     Attributes
     ----------
@@ -715,6 +718,7 @@ class UDAClassifier(BaseClassifier):
         "net__precision",
         "net__cuda_graphs",
         "net__reduction",
+        "net__predict_views",
     )
 
     def __init__(
@@ -809,6 +813,7 @@ class MeanTeacherClassifier(BaseClassifier):
         {net__precision}
         {net__cuda_graphs}
         {net__reduction_rows}
+        {net__predict_views}
 
     Attributes
     ----------
@@ -847,6 +852,7 @@ class MeanTeacherClassifier(BaseClassifier):
         "net__precision",
         "net__cuda_graphs",
         "net__reduction",
+        "net__predict_views",
     )
 
     def __init__(

@@ -141,7 +141,12 @@ def default_of(estimator, auto, name):
     if name == "cycle__neighbors":
         return auto.neighbors
     if part in ("cycle", "net"):
-        known = {each.name: each.default for each in fields(Settings)} | auto.cycle | auto.net
+        known = (
+            {"predict_views": False}
+            | {each.name: each.default for each in fields(Settings)}
+            | auto.cycle
+            | auto.net
+        )
         return known[key]
     value = estimator.get_params()[name]
     if value != "auto":

@@ -84,6 +84,7 @@ def test_onnx_export_gives_the_same_probabilities(data, moons, tmp_path):
         digits, y = load_digits(n_class=2, return_X_y=True)
         X, y = digits.reshape(-1, 8, 8), np.where(np.arange(len(y)) < 20, y, -1)
     clf = SSLDECClassifier(**{**QUICK, "pretrain_epochs": 5}).fit(X, y)
+    clf.set_params(net__predict_views=False)  # which the network does not have
     network = clf.nets_[0].module_.eval()
     samples = np.ascontiguousarray(X[:7], dtype=np.float32).reshape(7, *clf.input_shape_)
     path = str(tmp_path / "network.onnx")

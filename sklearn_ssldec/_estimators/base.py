@@ -97,6 +97,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "net__ema_decay": [Interval(Real, 0, 1, closed="left")],
     "net__precision": [StrOptions({"float32", "bf16"})],
     "net__cuda_graphs": ["boolean"],
+    "net__predict_views": ["boolean"],
     "net__data_parallel": ["boolean"],
     "net__tile_size": [AUTO, Interval(Integral, 1, None, closed="left")],
     "net__scaling": [StrOptions({"volume"}), None],

@@ -83,6 +83,7 @@ class SSLDECClassifier(BaseClassifier):
         {net__precision}
         {net__cuda_graphs}
         {net__reduction_rows}
+        {net__predict_views}
         {net__data_parallel}
 
     Attributes
@@ -147,6 +148,7 @@ class SSLDECClassifier(BaseClassifier):
         "net__precision",
         "net__cuda_graphs",
         "net__reduction",
+        "net__predict_views",
         "net__data_parallel",
     )
 

@@ -172,6 +172,7 @@ def drawn_images(auto: Auto, shape: tuple[int, ...]) -> Auto:
         augment=WeakStrong(auto.augment, Compose(auto.augment, RandomShades(), Cutout(0.3))),
         guidance=Guidance(estimate_shares=True),
         cycle={**auto.cycle, **DRAWN_IMAGE_CYCLE, "max_iter": math.ceil(n_batches / 100)},
+        net={**auto.net, "predict_views": True},
         pretrain_batches=1000,
         neighbors=shape[0] <= MOST_FOR_NEIGHBORS,
     )

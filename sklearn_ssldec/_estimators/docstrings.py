@@ -444,6 +444,13 @@ warm_start : bool, default=False
   as it is. May be set after `fit`. Default: "auto", 0.87, 1, 1.15 and 1.3 for images whose targets are
   drawn, 1 for volumes; `plan_` says which.
 """,
+    "net__predict_views": """
+- ``net__predict_views`` (bool): whether an image is predicted by four views besides: moved by a
+  twentieth of its sides towards each corner, and turned by 6 degrees. Half of the weight is the
+  image's own. Prediction takes five times as long; training is the same. Not in the paper. May be set
+  after `fit`. Default: True where targets of images are drawn and `augment` is "auto", which moves
+  and turns them too.
+""",
     "net__largest_component": """
 - ``net__largest_component`` ("auto" or bool): whether predictions keep of each class only its largest
   connected component in a volume or image; other voxels are none of these classes. True: of all

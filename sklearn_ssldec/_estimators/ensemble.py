@@ -481,7 +481,7 @@ def make_drawn(
             settings.class_weight,
             None if task.samples.advice is None else torch.from_numpy(task.samples.advice).to(task.device),
         )
-        predict_all = partial(net.soft_assignment, samples)
+        predict_all = partial(net.predicted_assignment, samples)
     else:
         seed = net.generator.initial_seed()
         source = LabeledVolumes.reduced(

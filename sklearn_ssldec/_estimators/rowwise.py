@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -95,7 +96,20 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
             moments = feature_moments(X)
             warn_of_scales(X, moments, getattr(self, "feature_names_in_", None))
             variances = moments.variance
-        return choose_auto(X, resolve_device(self.device), variances, drawn=self._is_drawn())
+        auto = choose_auto(X, resolve_device(self.device), variances, drawn=self._is_drawn())
+        has_views = auto.net.get("predict_views", False)
+        if self._predict_views() and not has_views:
+            raise ValueError(
+                "net__predict_views must be False, except for images whose targets are drawn; got True for "
+                f"samples of shape {X.shape[1:]}, targets {'drawn' if self._is_drawn() else 'of all'}."
+            )
+        if has_views and not isinstance(self.augment, str):  # of which nobody knows whether images may move
+            auto = replace(auto, net={**auto.net, "predict_views": False})
+        return auto
+
+    def _predict_views(self) -> bool | None:
+        """Return `net__predict_views`, or None if it is not set."""
+        return self._of_part("net").get("predict_views")
 
     def _choose_reduction(self) -> int:
         """Return the side of the blocks of pixels that are one pixel for the network; 1 for rows."""
@@ -132,7 +146,10 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         ndarray of shape (n_samples, n_classes), float32
             Probabilities (q of eq. 1), in the order of `classes_`; rows sum to 1.
         """
-        return mean_probabilities(self._apply(SSLDECNet.soft_assignment, X), axis=1)
+        return mean_probabilities(
+            self._apply(lambda net, samples: net.predicted_assignment(samples, self._predict_views()), X),
+            axis=1,
+        )
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class.

@@ -1,16 +1,21 @@
-"""Augmented views of a volume, and how predictions of a view are mapped back to the volume."""
+"""Views of a volume and how predictions of them are mapped back, and views by which images are predicted."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_ssldec.augment import Compose, RandAugment, WeakStrong, apply
+from sklearn_ssldec.augment import Compose, RandAugment, WeakStrong, _warp, apply
+
+# Views by which images are predicted are moved by this share of their sides, and turned by so many degrees:
+# two fifths of what their augmentation does at most.
+SHIFT, DEGREES = 0.05, 6.0
 
 
 class View(NamedTuple):
@@ -130,3 +135,26 @@ def put_back(q: Tensor, coordinates: Tensor, shape: tuple[int, ...]) -> Tensor:
             of_class.index_add_(0, flat, value * share)
     mass = total.sum(0)
     return torch.where(mass > 1e-3, total / mass.clamp_min(1e-3), 0.0).unflatten(1, shape)
+
+
+def corner_views(images: Tensor) -> Iterator[Tensor]:
+    """Yield images moved towards each of their four corners, and turned: one way towards two of them.
+
+    All images of a batch are moved alike, so that what is predicted for one does not depend on the others.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, n_channels, height, width)
+        The images.
+
+    Yields
+    ------
+    Tensor of the shape of `images`
+        A view of each.
+    """
+    for x, y in itertools.product((-1, 1), (-1, 1)):
+        angle = x * y * math.radians(DEGREES)
+        cos, sin = math.cos(angle), math.sin(angle)
+        rows = [[cos, -sin, 2 * SHIFT * x], [sin, cos, 2 * SHIFT * y]]  # sides are 2 long
+        # As the channels of one image, they take one map.
+        yield _warp(images.reshape(1, -1, *images.shape[2:]), images.new_tensor([rows])).view(images.shape)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec._samples.placing import move
+from sklearn_ssldec._samples.views import corner_views
 from sklearn_ssldec._training.distributed import Alone, Processes
 from sklearn_ssldec._training.progress import TRAINING_COST, Silent
 from sklearn_ssldec._training.recorded import RecordedStep
@@ -78,6 +79,8 @@ class SSLDECNet(NeuralNet):
         Number format of convolutions and matrix products. Weights stay float32.
     cuda_graphs : bool, default=False
         Whether a CUDA GPU records the training step once an epoch, and plays it back for the other batches.
+    predict_views : bool, default=False
+        Whether images are predicted by four views besides.
     n_operations : float, default=inf
         Floating-point operations of a forward pass on one sample, from which the number of threads is chosen.
     criterion : Module class
@@ -92,8 +95,8 @@ class SSLDECNet(NeuralNet):
         Further parameters of skorch's NeuralNet.
     """
 
-    # Of nets that were pickled before steps could be recorded, too.
-    cuda_graphs = False
+    # Of nets that were pickled before there were these, too.
+    cuda_graphs = predict_views = False
     recorded_: RecordedStep | None = None
 
     def __init__(
@@ -105,6 +108,7 @@ class SSLDECNet(NeuralNet):
         kernel_decay: float = KERNEL_WEIGHT_DECAY,
         precision: str = "float32",
         cuda_graphs: bool = False,
+        predict_views: bool = False,
         n_operations: float = math.inf,
         criterion: type[nn.Module] = KLDivergenceLoss,
         train_split: Any = None,
@@ -122,6 +126,7 @@ class SSLDECNet(NeuralNet):
         self.kernel_decay = kernel_decay
         self.precision = precision
         self.cuda_graphs = cuda_graphs
+        self.predict_views = predict_views
         self.n_operations = n_operations
         self.progress_ = 0.0
         self.interrupted_ = self.learns_labels_ = False
@@ -253,6 +258,32 @@ class SSLDECNet(NeuralNet):
         """Return Q of `rows` of `X`, or of all (eq. 1), in eval mode and without augmentation."""
         network = self.predicting()
         return self._forward_batches(X, lambda batch: network(batch).exp(), rows)
+
+    def predicted_assignment(self, X: Any, predict_views: bool | None = None) -> Tensor:
+        """Return Q as it is given to the user.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, ...)
+            Samples.
+        predict_views : bool, default=None
+            Whether images are predicted by four views besides, which have half of the weight; None is what
+            the net was made with.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+            Soft assignments.
+        """
+        Q = self.soft_assignment(X)
+        if not (self.predict_views if predict_views is None else predict_views):
+            return Q
+        network = self.predicting()
+
+        def of_views(batch: Tensor) -> Tensor:
+            return sum((network(view).exp() for view in corner_views(batch)), torch.zeros(())) / 4
+
+        return (Q + self._forward_batches(X, of_views)) / 2
 
     def augmented_assignment(self, X: Tensor) -> Tensor:
         """Return Q of a random augmentation of each sample of `X`, in eval mode."""
