@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, persistence
 from sklearn_ssldec._samples.views import corner_views
+from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import RandomTranslation
 from sklearn_ssldec.baselines import FixMatchClassifier, MeanTeacherClassifier, UDAClassifier
 from sklearn_ssldec.datasets import mask_labels
@@ -144,3 +145,19 @@ def test_refused_where_there_are_no_views(digits):
         SSLDECClassifier(net__predict_views=True, cycle__targets="all").fit(X, y)
     with pytest.raises(ValueError, match="net__predict_views"):
         SSLDECClassifier(net__predict_views=4).fit(X, y)
+
+
+def test_an_interrupt_in_the_last_prediction_does_not_lose_the_fit(digits, fitted, monkeypatch):
+    plain, calls = DrawnRowNet.predicted_assignment, []
+
+    def predict(self, X, *args):
+        calls.append(len(X))
+        if len(calls) == 2:  # the first is that of the start
+            raise KeyboardInterrupt
+        return plain(self, X, *args)
+
+    monkeypatch.setattr(DrawnRowNet, "predicted_assignment", predict)
+    clf = SSLDECClassifier(**QUICK).fit(*digits[:2])
+    assert calls == [300] * 3
+    assert clf.n_iter_ == 2
+    assert_array_equal(clf.label_distributions_, fitted.label_distributions_)

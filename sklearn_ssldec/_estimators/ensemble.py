@@ -30,6 +30,7 @@ from sklearn_ssldec._estimators.task import Task
 from sklearn_ssldec._samples.drawn_patches import LabeledVolumes
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._samples.sources import Rows
+from sklearn_ssldec._samples.views import N_VIEWS
 from sklearn_ssldec._training.callbacks import copied
 from sklearn_ssldec._training.checkpoint import Checkpoint, open_folder
 from sklearn_ssldec._training.distributed import Alone, Processes, check_processes, first_alone, same_for_all
@@ -516,6 +517,7 @@ def expected_work(net: SSLDECNet, n_samples: int, task: Task, settings: Settings
     """
     of_epoch = net.epoch_size(len(task.labels.known))
     n_predicted = 0 if task.samples.drawn and not task.transduction else n_samples
+    n_predicted *= 1 + N_VIEWS * net.predict_views
     return TRAINING_COST * settings.pretrain_epochs * of_epoch + n_predicted
 
 

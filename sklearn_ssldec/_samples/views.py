@@ -16,6 +16,7 @@ from sklearn_ssldec.augment import Compose, RandAugment, WeakStrong, _warp, appl
 # Views by which images are predicted are moved by this share of their sides, and turned by so many degrees:
 # two fifths of what their augmentation does at most.
 SHIFT, DEGREES = 0.05, 6.0
+N_VIEWS = 4
 
 
 class View(NamedTuple):

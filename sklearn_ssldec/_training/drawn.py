@@ -117,7 +117,10 @@ class DrawnSSLDEC(SSLDEC):
         """
         outcome = super().run()
         if self.predict_all is not None:
-            found = self.predict_all()
+            try:
+                found = self.predict_all()
+            except KeyboardInterrupt:  # training is over, and would be lost
+                found = self.predict_all()
             outcome.Q = found if found.ndim == 2 else outcome.Q
             outcome.predicted = _classes(found)
         return outcome
