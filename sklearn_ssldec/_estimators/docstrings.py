@@ -215,9 +215,9 @@ class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None,
     "auto" estimates the shares for tables and images, once after pre-training, from the labels and by
     EM from the predictions [2]_; if all classes have about the same number of labels, these were drawn
     class by class, and only the predictions count. Where targets are drawn, as for images, shares are
-    taken as equal if their estimate is not far from that. If only the predictions count, and one class has
-    more than half of the samples by them, samples in doubt take no part, and of two classes none is
-    pulled. For rows of up to 3 features, and with targets of all images, "auto" is None.
+    taken as equal unless one class has more than 40 % of the samples by the estimate, and of two classes
+    70 %. If only the predictions say so, samples in doubt take no part, and of two classes none is pulled.
+    For rows of up to 3 features, and with targets of all images, "auto" is None.
 """,
     "teachers": """
 teachers : "auto", classifier, list of classifiers or None, default="auto"

@@ -23,9 +23,11 @@ from torch import Tensor
 SEMI_SUPERVISED = "sklearn.semi_supervised"
 # Shares of the classes of images are estimated as equal if they are no further from that.
 LEAST_INEQUALITY = 0.2
-# If only predictions tell the shares, and one class has most of the images, those take no part of which the
-# most probable class has less than this share of the two most probable ones.
-MOST, LEAST_SHARE = 0.5, 0.8
+# They are equal, too, if no class has more than this share.
+LARGE = 0.4
+# If one has, and only predictions tell it, images take no part of which the most probable class has less than
+# this share of the two most probable ones.
+LEAST_SHARE = 0.8
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
 # Of label spreading on tables, and of label propagation on rows of few features.
@@ -281,9 +283,11 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
 
     Networks for images confuse some classes more than others, so the shares of equal classes are estimated
     unequal too: on Fashion-MNIST one of ten is given twice its share, and all are at 0.14 from equal ones.
-    Labels that were drawn class by class leave the shares to the predictions. If one class then has most of
-    the samples, those in doubt take no part. Of two classes the predictions make the rare one too large:
-    nothing is pulled then.
+    Where classes do differ, the start is wrong about the rare ones, and equal shares, which make these too
+    large, do less harm than estimated ones, unless one class is very large.
+
+    If labels were drawn class by class, only the predictions tell that one is. Samples in doubt then take no
+    part. Of two classes the predictions make the rare one too large: nothing is pulled.
 
     Parameters
     ----------
@@ -296,21 +300,23 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
     -------
     prior : Tensor of shape (n_classes,), float32, "own" or None
         None, for equal shares, if the total variation distance of `class_shares` from these is not more than
-        0.2. Otherwise shares, or "own" for two classes whose labels were drawn class by class.
+        0.2, or no class has more than 0.4 of the samples. Otherwise shares, or "own" for two classes whose
+        labels were drawn class by class.
     least_share : float
-        0.8 if labels were drawn class by class and one class has most of the samples; otherwise 0.
+        0.8 if labels were drawn class by class and one class has more than 0.4 of the samples; otherwise 0.
     """
     q, k = _doubles(Q), len(counts)
     shares = class_shares(q, counts)
-    is_guess = are_drawn_by_class(counts)
     if np.abs(shares - 1 / k).sum() / 2 <= LEAST_INEQUALITY:
         return None, 0.0
-    if not is_guess or shares.max() <= MOST:
+    is_guess = are_drawn_by_class(counts)
+    if is_guess:  # not smoothed as those above, since classes are not equal
+        shares = mixture_shares(q / (counts + 1), np.ones(k), len(q))
+    if shares.max() <= LARGE:
+        return None, 0.0
+    if not is_guess:
         return _like(Q, shares), 0.0
-    if k == 2:
-        return "own", LEAST_SHARE
-    # Not smoothed as those above, since classes are not equal.
-    return _like(Q, mixture_shares(q / (counts + 1), np.ones(k), len(q))), LEAST_SHARE
+    return ("own" if k == 2 else _like(Q, shares)), LEAST_SHARE
 
 
 # The teachers -----------------------------------------------------------------------------------------------
