@@ -8,6 +8,10 @@ of the classes in training, in random order.
 
 The tables have the 10,000 test images of KMNIST (http://codh.rois.ac.jp/kmnist), USPS (7291 images of 16 x 16
 pixels, values from 0 to 1), and training and validation images of PneumoniaMNIST (https://medmnist.com).
+Resized to 32 x 32 pixels: 10,000 training images of GTSRB (traffic signs, https://benchmark.ini.rub.de) and
+of Intel's scenes, the Sign Language Digits Dataset
+(https://github.com/ardamavi/Sign-Language-Digits-Dataset), flowers of five classes, and NEU-DET (defects of
+steel, gray).
 """
 
 import argparse
