@@ -147,6 +147,13 @@ def test_refused_where_there_are_no_views(digits):
         SSLDECClassifier(net__predict_views=4).fit(X, y)
 
 
+def test_refused_after_a_fit_to_rows(moons):
+    X, y, _ = moons
+    clf = SSLDECClassifier(pretrain_epochs=50, max_iter=0, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="must be False for rows of features, got True"):
+        clf.set_params(net__predict_views=True).predict(X)
+
+
 def test_an_interrupt_in_the_last_prediction_does_not_lose_the_fit(digits, fitted, monkeypatch):
     plain, calls = DrawnRowNet.predicted_assignment, []
 

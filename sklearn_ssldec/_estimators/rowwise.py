@@ -146,9 +146,11 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
         ndarray of shape (n_samples, n_classes), float32
             Probabilities (q of eq. 1), in the order of `classes_`; rows sum to 1.
         """
+        views = self._predict_views()
+        if views and len(getattr(self, "input_shape_", ())) == 1:
+            raise ValueError("net__predict_views must be False for rows of features, got True.")
         return mean_probabilities(
-            self._apply(lambda net, samples: net.predicted_assignment(samples, self._predict_views()), X),
-            axis=1,
+            self._apply(lambda net, samples: net.predicted_assignment(samples, views), X), axis=1
         )
 
     def predict(self, X: Any) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec._samples.placing import move
-from sklearn_ssldec._samples.views import N_VIEWS, corner_views
+from sklearn_ssldec._samples.views import corner_views
 from sklearn_ssldec._training.distributed import Alone, Processes
 from sklearn_ssldec._training.progress import TRAINING_COST, Silent
 from sklearn_ssldec._training.recorded import RecordedStep
@@ -281,7 +281,7 @@ class SSLDECNet(NeuralNet):
         network = self.predicting()
 
         def of_views(batch: Tensor) -> Tensor:
-            return sum((network(view).exp() for view in corner_views(batch)), torch.zeros(())) / N_VIEWS
+            return torch.stack([network(view).exp() for view in corner_views(batch)]).mean(0)
 
         return (Q + self._forward_batches(X, of_views)) / 2
 
