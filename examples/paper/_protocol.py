@@ -114,9 +114,8 @@ def run_one(estimator: BaseEstimator, load: Callable[[int], Draw], draw: int) ->
     values = {"seconds": time.perf_counter() - start, "threads": torch.get_num_threads()}
     values["error"] = float(np.mean(estimator.predict(data.X_test) != data.y_test))
     if hasattr(estimator, "nets_"):
-        X = torch.from_numpy(np.float32(data.X_test)).reshape(len(data.X_test), *estimator.input_shape_)
-        first = estimator.nets_[0].soft_assignment(X).argmax(1).cpu().numpy()
-        values["error_of_first"] = float(np.mean(estimator.classes_[first] != data.y_test))
+        first = estimator.estimators_[0].predict(data.X_test)
+        values["error_of_first"] = float(np.mean(first != data.y_test))
     return values
 
 
