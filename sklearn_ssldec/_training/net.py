@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sklearn_ssldec._samples.batches import SoftTargetRows, Targets, TensorSlices
 from sklearn_ssldec._samples.placing import move
-from sklearn_ssldec._samples.views import corner_views
+from sklearn_ssldec._samples.views import N_VIEWS, corner_views
 from sklearn_ssldec._training.distributed import Alone, Processes
 from sklearn_ssldec._training.progress import TRAINING_COST, Silent
 from sklearn_ssldec._training.recorded import RecordedStep
@@ -275,15 +275,16 @@ class SSLDECNet(NeuralNet):
         Tensor of shape (n, n_classes)
             Soft assignments.
         """
-        Q = self.soft_assignment(X)
         if not (self.predict_views if predict_views is None else predict_views):
-            return Q
+            return self.soft_assignment(X)
         network = self.predicting()
 
-        def of_views(batch: Tensor) -> Tensor:
-            return torch.stack([network(view).exp() for view in corner_views(batch)]).mean(0)
+        def with_views(batch: Tensor) -> Tensor:
+            of_views = torch.stack([network(view).exp() for view in corner_views(batch)]).mean(0)
+            self.progress_bar_.work(N_VIEWS * len(batch))
+            return (network(batch).exp() + of_views) / 2  # last: it may change the batch in place
 
-        return (Q + self._forward_batches(X, of_views)) / 2
+        return self._forward_batches(X, with_views)
 
     def augmented_assignment(self, X: Tensor) -> Tensor:
         """Return Q of a random augmentation of each sample of `X`, in eval mode."""
