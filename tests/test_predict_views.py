@@ -168,3 +168,18 @@ def test_an_interrupt_in_the_last_prediction_does_not_lose_the_fit(digits, fitte
     assert calls == [300] * 3
     assert clf.n_iter_ == 2
     assert_array_equal(clf.label_distributions_, fitted.label_distributions_)
+
+
+def test_a_supervised_start_alone_is_predicted_once(digits, monkeypatch):
+    plain, calls = DrawnRowNet.predicted_assignment, []
+
+    def predict(self, X, *args):
+        calls.append(len(X))
+        return plain(self, X, *args)
+
+    monkeypatch.setattr(DrawnRowNet, "predicted_assignment", predict)
+    clf = SSLDECClassifier(**QUICK).set_params(max_iter=0).fit(*digits[:2])
+    assert calls == [300]
+    assert_array_equal(clf.label_distributions_, clf.predict_proba(digits[0]))
+    hidden = digits[1] < 0
+    assert_array_equal(clf.transduction_[hidden], clf.supervised_transduction_[hidden])

@@ -105,6 +105,7 @@ class DrawnSSLDEC(SSLDEC):
         no_labels = torch.empty(0, dtype=torch.int64)
         super().__init__(M, X, no_labels, n_classes, settings, report=report, outcome=outcome)  # type: ignore[arg-type]
         self.predict_all = predict_all
+        self.found: Tensor | None = None  # what `predict_all` returned, if nothing was trained since
 
     def run(self) -> Outcome:
         """Train the model.
@@ -117,10 +118,12 @@ class DrawnSSLDEC(SSLDEC):
         """
         outcome = super().run()
         if self.predict_all is not None:
-            try:
-                found = self.predict_all()
-            except KeyboardInterrupt:  # training is over, and would be lost
-                found = self.predict_all()
+            found = self.found
+            if found is None:
+                try:
+                    found = self.predict_all()
+                except KeyboardInterrupt:  # training is over, and would be lost
+                    found = self.predict_all()
             outcome.Q = found if found.ndim == 2 else outcome.Q
             outcome.predicted = _classes(found)
         return outcome
@@ -137,6 +140,7 @@ class DrawnSSLDEC(SSLDEC):
     def iterate(self) -> None:
         """Go once through the loop of Algorithm 1."""
         self.set_schedule()
+        self.found = None
         n_batches, loss, settings = 0, float("nan"), self.settings
         while n_batches < settings.min_batches:
             loss, n = self.M.train_drawn(self.X, self.n_classes, settings.target, settings.labeled_weight)
@@ -181,7 +185,7 @@ class DrawnSSLDEC(SSLDEC):
         """Record the state after pre-training, as iteration 0, and let the target see what is predicted."""
         self.outcome.supervised = torch.empty(0, dtype=torch.int16)
         if self.predict_all is not None:
-            found = self.predict_all()
+            self.found = found = self.predict_all()
             self.outcome.supervised = _classes(found)
             if found.ndim == 2 and isinstance(self.settings.target, RunningTarget):
                 self.settings.target.see_all(found)
