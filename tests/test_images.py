@@ -86,6 +86,12 @@ def test_prediction_does_not_depend_on_the_batch(digits, fitted, n):
     np.testing.assert_allclose(fitted.predict_proba(images)[:n], fitted.predict_proba(images[:n]), atol=1e-6)
 
 
+def test_many_images_are_predicted_as_each_of_them(digits, fitted):
+    many = np.tile(digits[0], (3, 1, 1))  # 360: several blocks, of which the last is smaller
+    assert_allclose(fitted.predict_proba(many), np.tile(fitted.predict_proba(digits[0]), (3, 1)), atol=1e-6)
+    assert_allclose(fitted.transform(many), np.tile(fitted.transform(digits[0]), (3, 1)), atol=1e-6)
+
+
 def test_own_convolutional_network(digits):
     images, y, truth = digits
     network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ELU(), nn.Flatten(), nn.Linear(288, 2))
