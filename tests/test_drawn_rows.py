@@ -1,13 +1,17 @@
 """Classification with targets that are computed where batches are drawn."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
-from sklearn_ssldec._estimators.guidance import class_shares, drawn_prior, mixture_shares
+from sklearn_ssldec._estimators.guidance import class_shares, drawn_prior, excess, halves, mixture_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -176,30 +180,94 @@ def of_sizes(sizes):
     return torch.eye(k)[np.repeat(np.arange(k), sizes)] * 0.996 + 0.004 / k
 
 
+def not_asked():
+    raise AssertionError("left-out labels are not asked")
+
+
 def test_shares_that_only_predictions_tell():
     counts = np.full(4, 10.0)
-    assert drawn_prior(of_sizes([120, 100, 90, 90]), counts) == (None, 0.0)
+    assert drawn_prior(of_sizes([120, 100, 90, 90]), counts, not_asked) == (None, 0.0)
     # Classes differ, but none has more than 0.4.
-    assert drawn_prior(of_sizes([158, 158, 64, 20]), counts) == (None, 0.0)
+    assert drawn_prior(of_sizes([158, 158, 64, 20]), counts, not_asked) == (None, 0.0)
     Q = of_sizes([280, 40, 40, 40])
-    shares, least_share = drawn_prior(Q, counts)
+    shares, least_share = drawn_prior(Q, counts, lambda: np.array([3.1, 0, 0, 0]))
     assert_allclose(shares, mixture_shares(Q.numpy().astype(float), np.ones(4), 400), rtol=1e-5)
     assert_allclose(shares, [0.7, 0.1, 0.1, 0.1], atol=0.01)
     assert least_share == 0.8
 
 
+def test_left_out_labels_must_confirm_a_large_class():
+    Q = of_sizes([280, 40, 40, 40])
+    assert drawn_prior(Q, np.full(4, 10.0), lambda: np.array([2.9, 9, 9, 9])) == (None, 0.0)
+    # One label of a class cannot be left out.
+    assert drawn_prior(Q, np.array([10.0, 10, 10, 1]), not_asked) == (None, 0.0)
+
+
 def test_nothing_is_pulled_where_predictions_say_that_one_of_two_classes_is_rare():
-    assert drawn_prior(of_sizes([320, 80]), np.full(2, 10.0)) == ("own", 0.8)
-    assert drawn_prior(of_sizes([240, 160]), np.full(2, 10.0)) == (None, 0.0)
+    Q = of_sizes([320, 80])
+    assert drawn_prior(Q, np.full(2, 10.0), lambda: np.array([3.1, -3.1])) == ("own", 0.8)
+    assert drawn_prior(of_sizes([240, 160]), np.full(2, 10.0), not_asked) == (None, 0.0)
 
 
 def test_labels_that_were_drawn_at_random_tell_shares():
     counts = np.array([24.0, 4.0, 5.0, 7.0])
     Q = of_sizes([250, 50, 50, 50])
-    shares, least_share = drawn_prior(Q, counts)
+    shares, least_share = drawn_prior(Q, counts, not_asked)
     assert_allclose(shares, class_shares(Q.numpy().astype(float), counts), rtol=1e-5)
     assert shares[0] > 0.5
     assert least_share == 0.0
+
+
+def test_excess_by_hand():
+    left_out = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    # Classes are predicted in shares of 0.8 and 0.4 of the first: 0.6 on average. Their variances within are
+    # (0.01 + 0.01 + 0.04 + 0.04) / (4 - 2) = 0.05, and the error is sqrt(0.05 (1/2 + 1/2)) / 2 = 0.1118.
+    assert_allclose(
+        excess(left_out, np.array([0, 0, 1, 1]), np.array([0.8, 0.2])), [1.7889, -1.7889], rtol=1e-4
+    )
+
+
+def test_a_network_that_prefers_a_class_has_no_excess_of_it():
+    rng = np.random.default_rng(0)
+    # Of equal classes, two thirds are taken for the first.
+    left_out = rng.dirichlet([6, 1.5, 1.5], size=30)
+    unlabeled = rng.dirichlet([6, 1.5, 1.5], size=1000).mean(axis=0)
+    assert np.abs(excess(left_out, np.arange(30) % 3, unlabeled)).max() < 2
+
+
+@given(counts=st.lists(st.integers(2, 9), min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_halves_have_half_of_each_class(counts, seed):
+    codes = np.concatenate([np.repeat(np.arange(len(counts)), counts), np.full(5, -1)])
+    first, second = halves(codes, seed)
+    assert_array_equal(np.sort(np.concatenate([first, second])), np.flatnonzero(codes >= 0))
+    of_each = [np.bincount(codes[half], minlength=len(counts)) for half in (first, second)]
+    assert np.abs(of_each[0] - of_each[1]).max() <= 1
+
+
+@pytest.mark.parametrize(("sizes", "is_large"), [((240, 30), True), ((130, 130), False)])
+def test_a_large_class_is_found_by_a_fit(sizes, is_large, monkeypatch):
+    """Two digits of very different sizes, and of the same size, of which networks say that one is large."""
+    images, target = load_digits(n_class=2, return_X_y=True)
+    rng = np.random.RandomState(0)
+    images, target = np.tile(images.reshape(-1, 8, 8), (2, 1, 1)), np.tile(target, 2)
+    rows = np.concatenate([rng.permutation(np.flatnonzero(target == j))[:n] for j, n in enumerate(sizes)])
+    y = mask_labels(target[rows], 5, random_state=0)
+    seen = []
+
+    def spy(Q, counts, find_excess):
+        seen.append(find_excess())
+        return drawn_prior(of_sizes([240, 30]), counts, lambda: seen[-1])
+
+    monkeypatch.setattr("sklearn_ssldec._estimators.ensemble.drawn_prior", spy)
+    quick = {**DRAWN, "pretrain_epochs": 60}
+    fits = [SSLDECClassifier(**quick, class_prior=p).fit(images[rows], y) for p in ("auto", None)]
+    assert (seen[0][0] > 3) == is_large
+    same = np.array_equal(*(fit.label_distributions_ for fit in fits))
+    assert same != is_large  # equal shares, to the bit: the other networks leave no trace
+
+
+def test_a_pickle_has_no_samples(digits, fitted):
+    assert np.float32(digits[0][0]).tobytes() not in pickle.dumps(fitted.nets_)
 
 
 def test_rows_of_features_and_shares_of_classes(moons):

@@ -216,7 +216,8 @@ class_prior : "auto", "labeled", dict, array-like of shape (n_classes,) or None,
     EM from the predictions [2]_; if all classes have about the same number of labels, these were drawn
     class by class, and only the predictions count. Where targets are drawn, as for images, shares are
     taken as equal unless one class has more than 40 % of the samples by the estimate, and of two classes
-    70 %. If only the predictions say so, samples in doubt take no part, and of two classes none is pulled.
+    70 %. If only the predictions say so, two networks with half of the labels each must confirm it on the
+    other half; samples in doubt then take no part, and of two classes none is pulled.
     For rows of up to 3 features, and with targets of all images, "auto" is None.
 """,
     "teachers": """

@@ -23,6 +23,8 @@ from sklearn_ssldec._estimators.guidance import (
     Taught,
     doubtful_share,
     drawn_prior,
+    excess,
+    halves,
     teach,
 )
 from sklearn_ssldec._estimators.starting import Start
@@ -274,7 +276,7 @@ class PretrainedNet:
                 pretrain_epochs=0,
                 max_iter=min(TRIAL_ITER, settings.max_iter),
                 max_rows=min(MAX_TRIAL_ROWS, settings.max_rows or MAX_TRIAL_ROWS),
-                target=target_of(self.task, guide),
+                target=target_of(self.task, guide, self.seed),
             )
 
     def train(self, **settings: Any) -> np.ndarray:
@@ -298,7 +300,31 @@ class PretrainedNet:
             return algorithm.run().Q.cpu().numpy()
 
 
-def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], torch.Tensor]:
+def find_excess(task: Task, seed: int) -> np.ndarray:
+    """Return the `excess` of each class, by two networks that are pre-trained on half of the labels each.
+
+    Parameters
+    ----------
+    task : Task
+        What it is for.
+    seed : int
+        Seed of the networks and of the halves.
+    """
+    samples: Any = task.samples
+    codes = task.labels.codes
+    # As many batches, of half as many labels.
+    task = replace(task, epochs_anew=2 * task.epochs_anew)
+    folds, found, unlabeled = halves(codes, seed), [], []
+    for fold in folds:
+        seen = codes.copy()
+        seen[fold] = -1
+        Q = PretrainedNet(task, seed, samples.X, seen).Q.astype(float)
+        found.append(Q[fold])
+        unlabeled.append(Q[codes < 0].mean(axis=0))
+    return excess(np.concatenate(found), codes[np.concatenate(folds)], np.mean(unlabeled, axis=0))
+
+
+def target_of(task: Task, taught: Taught | None, seed: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a new function from Q to P.
 
     Parameters
@@ -307,6 +333,8 @@ def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], tor
         What it is for.
     taught : Taught or None
         What the teachers say.
+    seed : int
+        Seed of networks that are trained to find the shares of the classes.
     """
     if taught is None and not task.guidance.estimate_shares:
         return task.method.target(task.prior)
@@ -314,8 +342,10 @@ def target_of(task: Task, taught: Taught | None) -> Callable[[torch.Tensor], tor
     counts = np.bincount(codes[codes >= 0], minlength=task.n_classes).astype(float)
     if task.samples.drawn:
         target = task.method.target(task.prior)
-        if isinstance(target, RunningTarget):
-            target.estimate = partial(drawn_prior, counts=counts)
+        if isinstance(target, RunningTarget) and task.settings.max_iter > 0:
+            target.estimate = partial(
+                drawn_prior, counts=counts, find_excess=partial(find_excess, task, seed)
+            )
         return target
     given: tuple = (None,)
     if taught is not None:
@@ -348,7 +378,7 @@ def train_network(
         The weights that it starts from.
     """
     generator = torch.Generator().manual_seed(seed)
-    settings = replace(task.settings, target=target_of(task, taught))
+    settings = replace(task.settings, target=target_of(task, taught, seed))
     with seeded(seed, task.device):
         net, samples = make_net(task, generator, start)
         y = None if task.samples.drawn else torch.from_numpy(task.labels.codes).to(task.device)
@@ -398,6 +428,8 @@ def train_network(
     # skorch keeps the module that it was given: a second reference to the network's weights, with which a
     # pickle made on a GPU could not be loaded on a CPU.
     net.module = EmbeddingNetwork
+    if isinstance(settings.target, RunningTarget):
+        settings.target.estimate = None  # all samples hang on it
     outcome.Q, outcome.supervised = outcome.Q.cpu(), outcome.supervised.cpu()
     return Member(net, outcome)
 

@@ -25,8 +25,11 @@ SEMI_SUPERVISED = "sklearn.semi_supervised"
 LEAST_INEQUALITY = 0.2
 # They are equal, too, if no class has more than this share.
 LARGE = 0.4
-# If one has, and only predictions tell it, images take no part of which the most probable class has less than
-# this share of the two most probable ones.
+# If one has, and only predictions tell it, left-out labels must confirm it: it is predicted by so many
+# standard errors more often for unlabeled samples than for as many labels of each class.
+LEAST_EXCESS = 3.0
+# Images then take no part of which the most probable class has less than this share of the two most probable
+# ones.
 LEAST_SHARE = 0.8
 # A graph of neighbors takes time and memory that grow with the square of the number of rows.
 MAX_GRAPH_ROWS = 10_000
@@ -278,7 +281,59 @@ def _like(Q: Tensor, shares: np.ndarray) -> Tensor:
     return torch.from_numpy(shares).float().to(Q.device)
 
 
-def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, float]:
+def halves(codes: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Return two halves of the labeled samples, with half of each class in each.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,), int
+        Class of each labeled sample, -1 for an unlabeled one.
+    seed : int
+        Seed of the order of the labels.
+    """
+    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
+    in_order = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    return [in_order[i::2] for i in range(2)]
+
+
+def excess(left_out: np.ndarray, codes: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
+    r"""Return how much more often than of equal classes each class is predicted, in standard errors.
+
+    A network that was trained on ten labels may take half of all samples for one class. Then it takes half of
+    the labels that it has not seen for it too, and only what it predicts beyond that tells of large classes:
+
+    .. math::
+        z_k = \frac{m_k - \bar c_k}{s_k}, \qquad \bar c_k = \frac{1}{K} \sum_j c_{jk}, \qquad
+        s_k^2 = \frac{v_k}{K^2} \sum_j \frac{1}{n_j}
+
+    where :math:`c_{jk}` is the mean probability of class k of the :math:`n_j` left-out labels of class j,
+    :math:`v_k` its variance within classes, and :math:`m_k` the mean of the unlabeled samples.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (n_labels, n_classes)
+        Class probabilities of labeled samples, from networks that have not seen their labels.
+    codes : ndarray of shape (n_labels,), int
+        Their classes. Each class must have two labels.
+    unlabeled : ndarray of shape (n_classes,)
+        Mean class probabilities of the unlabeled samples, from the same networks.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        The excess of each class.
+    """
+    n, k = left_out.shape
+    counts = np.bincount(codes, minlength=k)
+    means = np.stack([left_out[codes == j].mean(axis=0) for j in range(k)])
+    variance = np.square(left_out - means[codes]).sum(axis=0) / (n - k)
+    error = np.sqrt(variance * (1 / counts).sum()) / k
+    return (unlabeled - means.mean(axis=0)) / np.maximum(error, np.finfo(float).eps)
+
+
+def drawn_prior(
+    Q: Tensor, counts: np.ndarray, find_excess: Callable[[], np.ndarray]
+) -> tuple[Tensor | str | None, float]:
     """Return what the prior and the least share of a `RunningTarget` are.
 
     Networks for images confuse some classes more than others, so the shares of equal classes are estimated
@@ -286,8 +341,9 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
     Where classes do differ, the start is wrong about the rare ones, and equal shares, which make these too
     large, do less harm than estimated ones, unless one class is very large.
 
-    If labels were drawn class by class, only the predictions tell that one is. Samples in doubt then take no
-    part. Of two classes the predictions make the rare one too large: nothing is pulled.
+    If labels were drawn class by class, only the predictions tell that one is, and left-out labels must
+    confirm it. Samples in doubt then take no part. Of two classes the predictions make the rare one too
+    large: nothing is pulled.
 
     Parameters
     ----------
@@ -295,15 +351,18 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
         Class probabilities of all samples.
     counts : ndarray of shape (n_classes,)
         Number of labels of each class.
+    find_excess : callable
+        Returns the `excess` of each class. It is called if labels were drawn class by class, with two or more
+        of each, and one class seems to be very large.
 
     Returns
     -------
     prior : Tensor of shape (n_classes,), float32, "own" or None
         None, for equal shares, if the total variation distance of `class_shares` from these is not more than
-        0.2, or no class has more than 0.4 of the samples. Otherwise shares, or "own" for two classes whose
-        labels were drawn class by class.
+        0.2, or no class has more than 0.4 of the samples, or the excess of the largest is less than 3.
+        Otherwise shares, or "own" for two classes whose labels were drawn class by class.
     least_share : float
-        0.8 if labels were drawn class by class and one class has more than 0.4 of the samples; otherwise 0.
+        0.8 if labels were drawn class by class and shares are not equal; otherwise 0.
     """
     q, k = _doubles(Q), len(counts)
     shares = class_shares(q, counts)
@@ -316,6 +375,8 @@ def drawn_prior(Q: Tensor, counts: np.ndarray) -> tuple[Tensor | str | None, flo
         return None, 0.0
     if not is_guess:
         return _like(Q, shares), 0.0
+    if counts.min() < 2 or find_excess()[shares.argmax()] < LEAST_EXCESS:
+        return None, 0.0
     return ("own" if k == 2 else _like(Q, shares)), LEAST_SHARE
 
 
