@@ -12,6 +12,12 @@ Resized to 32 x 32 pixels: 10,000 training images of GTSRB (traffic signs, https
 of Intel's scenes, the Sign Language Digits Dataset
 (https://github.com/ardamavi/Sign-Language-Digits-Dataset), flowers of five classes, and NEU-DET (defects of
 steel, gray).
+
+Of other sizes, or resized to 32 x 32 as well: faces are 10,000 of the training images of FER 2013 (gray,
+48 x 48); brains the training slices of Brain Tumor Classification (MRI) (Bhuvaji et al. 2020; gray, 64 x 64,
+one of four classes without tumors); spoken digits the first 0.75 s of the recordings of
+https://github.com/Jakobovski/free-spoken-digit-dataset, as logarithms of power (`scipy.signal.stft`, 256
+values a window), of which four at a time are averaged to 32 bands.
 """
 
 import argparse
