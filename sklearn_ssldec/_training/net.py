@@ -33,9 +33,11 @@ KERNEL_WEIGHT_DECAY = 2e-4
 # An epoch of fewer batches is not worth recording one.
 MIN_RECORDED = 20
 
-# Samples that are predicted at a time, and of images on a CPU, whose activations otherwise leave its cache:
-# that takes twice the time.
-BLOCK_ROWS, BLOCK_IMAGES, BLOCK_PIXELS = 512, 128, 2**17
+# So many samples are predicted at a time.
+BLOCK_ROWS = 512
+# Of images on a CPU so many, or as many as have so many pixels together: activations of more leave its cache,
+# which takes up to twice the time.
+BLOCK_IMAGES, BLOCK_PIXELS = 128, 2**17
 
 
 class KLDivergenceLoss(nn.Module):
