@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ssldec import SSLDECClassifier, SSLDECSegmenter, persistence
-from sklearn_ssldec._estimators.guidance import class_shares, drawn_prior, excess, halves, mixture_shares
+from sklearn_ssldec._estimators.guidance import class_shares, drawn_prior, excess, label_folds, mixture_shares
 from sklearn_ssldec._samples.drawn_rows import LabeledRows
 from sklearn_ssldec._training.drawn_rows import DrawnRowNet
 from sklearn_ssldec.augment import GaussianNoise, RandAugment, RandomTranslation, WeakStrong
@@ -238,7 +238,7 @@ def test_a_network_that_prefers_a_class_has_no_excess_of_it():
 @given(counts=st.lists(st.integers(2, 9), min_size=2, max_size=5), seed=st.integers(0, 99))
 def test_halves_have_half_of_each_class(counts, seed):
     codes = np.concatenate([np.repeat(np.arange(len(counts)), counts), np.full(5, -1)])
-    first, second = halves(codes, seed)
+    first, second = label_folds(codes, seed, n_folds=2)
     assert_array_equal(np.sort(np.concatenate([first, second])), np.flatnonzero(codes >= 0))
     of_each = [np.bincount(codes[half], minlength=len(counts)) for half in (first, second)]
     assert np.abs(of_each[0] - of_each[1]).max() <= 1

@@ -24,7 +24,7 @@ from sklearn_ssldec._estimators.guidance import (
     doubtful_share,
     drawn_prior,
     excess,
-    halves,
+    label_folds,
     teach,
 )
 from sklearn_ssldec._estimators.starting import Start
@@ -314,7 +314,7 @@ def find_excess(task: Task, seed: int) -> np.ndarray:
     codes = task.labels.codes
     # As many batches, of half as many labels.
     task = replace(task, epochs_anew=2 * task.epochs_anew)
-    folds, found, unlabeled = halves(codes, seed), [], []
+    folds, found, unlabeled = label_folds(codes, seed, n_folds=2), [], []
     for fold in folds:
         seen = codes.copy()
         seen[fold] = -1

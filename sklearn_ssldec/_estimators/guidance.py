@@ -281,21 +281,6 @@ def _like(Q: Tensor, shares: np.ndarray) -> Tensor:
     return torch.from_numpy(shares).float().to(Q.device)
 
 
-def halves(codes: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return two halves of the labeled samples, with half of each class in each.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples,), int
-        Class of each labeled sample, -1 for an unlabeled one.
-    seed : int
-        Seed of the order of the labels.
-    """
-    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
-    in_order = shuffled[np.argsort(codes[shuffled], kind="stable")]
-    return [in_order[i::2] for i in range(2)]
-
-
 def excess(left_out: np.ndarray, codes: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
     r"""Return how much more often than of equal classes each class is predicted, in standard errors.
 
@@ -568,8 +553,8 @@ def weighted_gain(added: np.ndarray, importance: np.ndarray) -> Gain:
     return Gain(mean, float(np.sqrt(np.square(w * (added - mean)).sum())), len(added))
 
 
-def label_folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return the labeled samples in folds, with no class that has its only label left out.
+def label_folds(codes: np.ndarray, seed: int, n_folds: int = N_FOLDS) -> list[np.ndarray]:
+    """Return the labeled samples in folds that share each class alike, with no class's only label in any.
 
     Parameters
     ----------
@@ -577,11 +562,13 @@ def label_folds(codes: np.ndarray, seed: int) -> list[np.ndarray]:
         Class of each labeled sample, -1 for an unlabeled one.
     seed : int
         Seed of the order of the labels.
+    n_folds : int, default=4
+        Number of folds, unless there are fewer labels.
     """
     shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
     by_class = [shuffled[codes[shuffled] == j] for j in np.unique(codes[shuffled])]
     rows = np.concatenate([np.empty(0, dtype=int), *(rows for rows in by_class if len(rows) > 1)])
-    return [rows[i::N_FOLDS] for i in range(min(N_FOLDS, len(rows)))]
+    return [rows[i::n_folds] for i in range(min(n_folds, len(rows)))]
 
 
 def fitted_probabilities(
