@@ -402,8 +402,8 @@ warm_start : bool, default=False
 """,
     "net__precision": """
 - ``net__precision`` ("float32" or "bf16"): number format of convolutions and matrix products.
-  "bf16" is faster on recent GPUs; weights, clustering layer and loss stay float32. Default:
-  "float32".
+  "bf16" is faster on recent GPUs, and on CPUs with AVX-512 for it; weights, clustering layer and
+  loss stay float32. Default: "float32".
 """,
     "net__cuda_graphs": """
 - ``net__cuda_graphs`` (bool): a CUDA GPU records the training step of rows or images once an
