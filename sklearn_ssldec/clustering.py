@@ -163,10 +163,10 @@ def target_distribution(
         computed in float32, a part of the rows at a time.
     prior : Tensor of shape (n_clusters,), default=None
         Share of each class, :math:`\pi`. None is uniform.
-    frequency : {"soft", "hard"}, default="soft"
+    frequency : {"soft", "hard", "bounded"}, default="soft"
         "soft" is the paper's :math:`f_j`; "hard" counts the samples of which `j` is the most probable
         cluster (at least 1). The heavy tails of Student's t make the soft frequencies of rare classes
-        several times too high.
+        several times too high. "bounded" is the soft one, but at most twice the hard one.
     frequencies : Tensor of shape (n_clusters,), default=None
         :math:`f_j` up to a factor, where `q` holds only some of the samples; `frequency` is not used then.
 
@@ -201,20 +201,23 @@ def count_frequencies(q: Tensor, frequency: str = "soft") -> Tensor:
     ----------
     q : Tensor of shape (n_samples, n_clusters)
         Soft assignments.
-    frequency : {"soft", "hard"}, default="soft"
+    frequency : {"soft", "hard", "bounded"}, default="soft"
         As in `target_distribution`.
 
     Returns
     -------
     Tensor of shape (n_clusters,)
-        Frequencies, float64 (on MPS float32) or int64; positive.
+        Frequencies, float64 (on MPS float32) or, if hard, int64; positive.
 
     Examples
     --------
     >>> import torch
-    >>> count_frequencies(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), "hard")
+    >>> q = torch.tensor([[0.75, 0.25], [0.75, 0.25]])
+    >>> count_frequencies(q, "hard")
     tensor([2, 1])
     """
+    if frequency == "bounded":
+        return torch.minimum(count_frequencies(q), 2 * count_frequencies(q, "hard"))
     hard = frequency == "hard"
     # Added in double precision, for a float32 sum over many millions of voxels loses digits; in place, for
     # a small tensor of each piece of `q`, kept among large temporary ones, would fragment the memory.
@@ -239,7 +242,7 @@ class RunningTarget:
         The shares :math:`\pi_j` that `target_distribution` pulls towards; "labeled" is the running mean of
         the shares of the classes among the labels that `see_labels` is told of. "own", and "labeled" as long
         as there are no labels, is the frequencies themselves: nothing is pulled.
-    frequency : {"soft", "hard"}, default="soft"
+    frequency : {"soft", "hard", "bounded"}, default="soft"
         As in `target_distribution`.
     decay : float in [0, 1), default=0.99
         What is left of the past after each call. The first calls are averaged alike.

@@ -153,6 +153,13 @@ def test_target_distribution_with_hard_frequencies_by_hand():
     assert_allclose(p, [[8 / 9, 1 / 9], [9 / 17, 8 / 17]], rtol=1e-6)
 
 
+def test_target_distribution_with_bounded_frequencies_by_hand():
+    # Soft f = (8 * 0.7 + 0.4, 8 * 0.3 + 0.6) = (6, 3), hard f = (8, 1), which is (16, 2) twice: f = (6, 2).
+    # Row 1: 0.49/6 : 0.09/2 = 49 : 27; row 9: 0.16/6 : 0.36/2 = 4 : 27
+    p = target_distribution(torch.tensor([[0.7, 0.3]] * 8 + [[0.4, 0.6]]), frequency="bounded")
+    assert_allclose(p[[0, 8]], [[49 / 76, 27 / 76], [4 / 31, 27 / 31]], rtol=1e-6)
+
+
 def test_target_distribution_of_half_precision_is_computed_in_float32():
     # Of rows that are all alike P is Q. The sum of the first column is too large for float16, and the square
     # of the second too small.
@@ -171,7 +178,7 @@ def test_target_distribution_adds_many_samples_without_loss(monkeypatch):
     assert_allclose(target_distribution(q)[1:, 0], f[1] / (f[0] + f[1]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("frequency", ["soft", "hard"])
+@pytest.mark.parametrize("frequency", ["soft", "hard", "bounded"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_part_of_the_rows_at_a_time_is_as_all_at_once(dtype, frequency, monkeypatch):
     q = log_soft_assignment(embeddings(11, 2, 3.0), embeddings(3, 2, seed=1)).exp().to(dtype)
@@ -340,7 +347,7 @@ def test_dice_loss_finds_its_axis():
     torch.testing.assert_close(dice_loss(p, log_q, weight), moved)
 
 
-@pytest.mark.parametrize("frequency", ["soft", "hard"])
+@pytest.mark.parametrize("frequency", ["soft", "hard", "bounded"])
 def test_running_target_agrees_with_that_of_all_samples(frequency):
     generator = torch.Generator().manual_seed(0)
     q = torch.softmax(2 * torch.randn(20000, 3, generator=generator) + torch.tensor([2.0, 0.0, 0.0]), 1)

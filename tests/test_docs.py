@@ -19,6 +19,7 @@ from sklearn_ssldec._estimators.defaults import (
     DRAWN_IMAGE_CYCLE,
     DRAWN_ROW_CYCLE,
     choose_auto,
+    default_frequency,
     pretrain_epochs,
 )
 from sklearn_ssldec._estimators.voxelwise import BaseSegmenter
@@ -104,7 +105,7 @@ def links(path):
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
 def test_links_from_pages_that_sphinx_does_not_build_lead_somewhere(name):
     for file, anchor in links(ROOT / name):
-        target = ROOT / file
+        target = ROOT / (file or name)
         assert target.exists(), file
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
@@ -186,12 +187,15 @@ def test_the_tables_of_defaults_tell_the_defaults(autos):
     estimator = sklearn_ssldec.SSLDECClassifier()
     differ, same = tables_of_defaults()
     chosen = {"module", "augment", "pretrain_epochs", "class_prior", "teachers", "cycle__targets"}
+    chosen |= {"cycle__frequency"}
     for name in differ.keys() - chosen:
         told = [first_value(cell) for cell in differ[name][:3]]
         assert told == [default_of(estimator, auto, name) for auto in autos], name
     for name in same.keys() - {"optimizer"}:
         for auto in autos:
             assert default_of(estimator, auto, name) == first_value(same[name][0]), name
+    told = [re.match(r"\w+", cell)[0] for cell in differ["cycle__frequency"][:3]]
+    assert told == [default_frequency(shape) for shape in [(9,), (2,), (1, 28, 28)]]
     table, points, images = autos
     assert (
         f"within {table.pretrain_batches} to {table.max_pretrain_batches} batches"

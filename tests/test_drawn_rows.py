@@ -294,6 +294,10 @@ def test_saved_and_loaded(digits, fitted, tmp_path):
         ({"cycle__targets": "drawn", "balance": 0.1}, "balance needs cycle__targets='all', got balance=0.1"),
         ({"cycle__targets": "drawn", "teachers": []}, "teachers needs cycle__targets='all'"),
         (
+            {"cycle__targets": "drawn", "cycle__frequency": "hard"},
+            "cycle__frequency needs cycle__targets='all', got cycle__frequency='hard'",
+        ),
+        (
             {"cycle__targets": "drawn", "net__data_parallel": True},
             "net__data_parallel needs cycle__targets='all'",
         ),

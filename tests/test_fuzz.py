@@ -106,7 +106,7 @@ VOXEL_PARAMETERS = {name: PARAMETERS[name] for name in OF_BOTH} | {
     "batch_size": st.integers(1, 3),
     "balance": st.sampled_from([0.0, 1.0]),
     "cycle__labeled_threshold": PARAMETERS["labeled_threshold"],
-    "cycle__frequency": st.sampled_from(["soft", "hard"]),
+    "cycle__frequency": st.sampled_from(["soft", "hard", "bounded"]),
     "ignore_label": st.sampled_from([None, 0, 5]),
     "patch_size": st.sampled_from([3, 4, 7]),
     "net__scaling": st.none(),

@@ -6,13 +6,14 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec.baselines import PiModelClassifier, PseudoLabelClassifier
 from sklearn_ssldec.calibration import TemperatureScaledClassifier
+from sklearn_ssldec.datasets import mask_labels
 
 QUICK = {"max_iter": 2, "pretrain_epochs": 60, "device": "cpu", "random_state": 0}
 
@@ -117,3 +118,22 @@ def test_messages_are_classified_from_few_labels():
         warnings.simplefilter("error")  # rows of length 1 need no scaler
         model.fit(messages, np.where(np.arange(300) < 10, y, -1))
     assert model.score(messages[10:], y[10:]) > 0.95
+
+
+def test_a_rare_class_of_texts_does_not_die_out():
+    # 600 messages of ten common words, in 72 of them three of 40 words that the others lack; ten labels each.
+    rng = np.random.RandomState(1)
+    truth = rng.permutation(np.repeat([0, 1], [528, 72]))
+    common = 1 / np.arange(1, 301)
+    counts = np.zeros((600, 340))
+    for row, label in zip(counts, truth, strict=True):
+        row += np.bincount(rng.choice(300, 10, p=common / common.sum()), minlength=340)
+        row += label * np.bincount(300 + rng.randint(40, size=3), minlength=340)
+    X = TfidfTransformer().fit_transform(counts).astype(np.float32)
+    y = mask_labels(truth, 10, random_state=1)
+
+    def recall(**parameters):
+        clf = SSLDECClassifier(random_state=0, **parameters).fit(X, y)
+        return np.mean(clf.transduction_[truth == 1] == 1)
+
+    assert recall() > recall(cycle__frequency="soft") + 0.1

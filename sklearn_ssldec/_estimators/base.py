@@ -86,7 +86,7 @@ PART_CONSTRAINTS: dict[str, list] = {
     "cycle__fallback": ["boolean"],
     "cycle__label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "cycle__target_views": [Interval(Integral, 0, None, closed="left")],
-    "cycle__frequency": [StrOptions({"soft", "hard"})],
+    "cycle__frequency": [StrOptions({"soft", "hard", "bounded"})],
     "cycle__mix": [BoxMix, None],
     "cycle__dice_weight": [Interval(Real, 0, None, closed="left")],
     "cycle__neighbors": [AUTO, "boolean"],

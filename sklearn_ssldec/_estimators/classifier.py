@@ -12,7 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssldec._estimators.base import refuse_of_drawn
-from sklearn_ssldec._estimators.defaults import Auto
+from sklearn_ssldec._estimators.defaults import Auto, default_frequency
 from sklearn_ssldec._estimators.docstrings import documented
 from sklearn_ssldec._estimators.methods import clustering_head, drawn_target, prior_target
 from sklearn_ssldec._estimators.neighbors import neighbor_advice
@@ -74,6 +74,7 @@ class SSLDECClassifier(BaseClassifier):
         {cycle__label_smoothing}
         {cycle__targets_rows}
         {cycle__class_weight}
+        {cycle__frequency_rows}
         {cycle__max_rows}
         {cycle__fallback}
         {cycle__target_views_rows}
@@ -106,8 +107,9 @@ class SSLDECClassifier(BaseClassifier):
     Notes
     -----
     Rows of more than three features are a table. The defaults for tables depart from the paper most: wider
-    network, more weight decay, estimated class shares, teachers, no balanced subset and no training of the
-    labeled samples to a threshold. ``class_prior=None, teachers=None`` gives the paper's targets.
+    network, more weight decay, estimated class shares, teachers, bounded frequencies, no balanced subset and
+    no training of the labeled samples to a threshold. ``class_prior=None, teachers=None,
+    cycle__frequency="soft"`` gives the paper's targets.
 
     SSLDEC can end below its own supervised model. Compare the two on held-out labels:
     ``SSLDECClassifier(max_iter=0, random_state=0)`` is what ``SSLDECClassifier(random_state=0)`` starts from.
@@ -139,6 +141,7 @@ class SSLDECClassifier(BaseClassifier):
         "cycle__label_smoothing",
         "cycle__targets",
         "cycle__class_weight",
+        "cycle__frequency",
         "cycle__max_rows",
         "cycle__fallback",
         "cycle__target_views",
@@ -219,6 +222,7 @@ class SSLDECClassifier(BaseClassifier):
             "balance": not isinstance(self.balance, str) and self.balance is not None,
             "teachers": not isinstance(self.teachers, str) and self.teachers is not None,
             "cycle__fallback": cycle.get("fallback", False),
+            "cycle__frequency": cycle.get("frequency", "soft") != "soft",
             "net__data_parallel": self._of_part("net").get("data_parallel", False),
         }
         targets, is_image = cycle.get("targets", "auto"), len(self.input_shape_) == 3
@@ -240,7 +244,8 @@ class SSLDECClassifier(BaseClassifier):
         head = partial(clustering_head, alpha=self.alpha_, spread=self.head_spread_)
         if self._is_drawn():
             return Method(head, partial(drawn_target, n_classes=len(self.classes_)), DrawnRowNet)
-        return Method(head, prior_target, SSLDECNet)
+        frequency = self._of_part("cycle").get("frequency", default_frequency(self.input_shape_))
+        return Method(head, partial(prior_target, frequency=frequency), SSLDECNet)
 
     def _task(self, samples: Any, labels: Any, auto: Auto) -> Task:
         """Describe the fit, and ask neighbors once all parameters are known to be in order."""

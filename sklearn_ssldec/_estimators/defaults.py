@@ -190,7 +190,7 @@ def auto_of_all(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
     variances : ndarray of shape (n_features,), or None
         Variance of each feature, if the samples are rows of features.
     """
-    if variances is not None and len(variances) > FEW_FEATURES:
+    if variances is not None and is_table(X.shape[1:]):
         return auto_table(X.shape[0], variances, device)
     if variances is not None:
         noise = 0.35 * float(np.sqrt(variances.mean()))
@@ -242,6 +242,28 @@ def auto_of_all(X: np.ndarray, device: torch.device, variances: np.ndarray | Non
         pretrain_batches=1000 if small else 2000,
         device=device,
     )
+
+
+def is_table(shape: tuple[int, ...]) -> bool:
+    """Return whether samples are rows of a table: of more than three features.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a sample.
+    """
+    return len(shape) == 1 and shape[0] > FEW_FEATURES
+
+
+def default_frequency(shape: tuple[int, ...]) -> str:
+    """Return how the frequencies of eq. 2 are counted.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a sample.
+    """
+    return "bounded" if is_table(shape) else "soft"
 
 
 def auto_table(n_rows: int, variances: np.ndarray, device: torch.device) -> Auto:

@@ -389,11 +389,18 @@ warm_start : bool, default=False
   Without, its time and memory do not grow with the number of volumes where targets are drawn.
   Default: True.
 """,
+    "cycle__frequency_rows": """
+- ``cycle__frequency`` ("soft", "hard" or "bounded"): how the frequencies :math:`f_j` of eq. 2 are
+  counted. "soft", the paper's, sums the soft assignments; "hard" counts predicted labels; "bounded" is
+  the soft one, but at most twice the hard one. A rare class of which the network is unsure has a little
+  of the probability of many rows, and soft frequencies would take it for common, and let it die
+  out. Default: "bounded" for tables, otherwise "soft".
+""",
     "cycle__frequency": """
-- ``cycle__frequency`` ("hard" or "soft"): how the frequencies :math:`f_j` of eq. 2 are counted.
-  "soft", the paper's, sums the soft assignments; "hard" counts predicted labels. Soft frequencies
-  of small structures are several times too high while the network is unsure, so targets would
-  shrink them. Default: "hard".
+- ``cycle__frequency`` ("hard", "soft" or "bounded"): how the frequencies :math:`f_j` of eq. 2 are
+  counted. "soft", the paper's, sums the soft assignments; "hard" counts predicted labels; "bounded" is
+  the soft one, but at most twice the hard one. Soft frequencies of small structures are several times
+  too high while the network is unsure, so targets would shrink them. Default: "hard".
 """,
     "net__ema_decay": """
 - ``net__ema_decay`` (float in [0, 1)): decay a step of the moving average of the weights, which

@@ -43,7 +43,7 @@ def prior_target(prior: Tensor | None, *, frequency: str = "soft") -> Callable[[
     ----------
     prior : Tensor of shape (n_classes,), or None
         Share of each class.
-    frequency : {"soft", "hard"}, default="soft"
+    frequency : {"soft", "hard", "bounded"}, default="soft"
         How frequencies are counted; see `target_distribution`.
     """
     return partial(target_distribution, prior=prior, frequency=frequency)
@@ -62,7 +62,7 @@ def drawn_target(
         Number of classes.
     labeled_prior : bool
         Whether the shares of the classes among the labels that are drawn take the place of `prior`.
-    frequency : {"hard", "soft"}
+    frequency : {"soft", "hard", "bounded"}
         Parameter of `RunningTarget`.
     """
     return RunningTarget(n_classes, "labeled" if labeled_prior else prior, frequency)
