@@ -107,7 +107,7 @@ FURTHER = (
     "wine",
     "zoo",
 )
-# Of a second round, after which nothing was changed: the first ten of --csv, the others of --arff.
+# Of a later round, which nothing was tuned on either: the first ten of --csv, the others of --arff.
 LATER_CSV = (
     "abalone",
     "adult-test",

@@ -394,7 +394,8 @@ warm_start : bool, default=False
   counted. "soft", the paper's, sums the soft assignments; "hard" counts predicted labels; "bounded" is
   the soft one, but at most twice the hard one. A rare class of which the network is unsure has a little
   of the probability of many rows, and soft frequencies would take it for common, and let it die
-  out. Default: "bounded" for tables, otherwise "soft".
+  out. Needs targets of all samples. Default: "bounded" for tables, otherwise and where targets are
+  drawn "soft".
 """,
     "cycle__frequency": """
 - ``cycle__frequency`` ("hard", "soft" or "bounded"): how the frequencies :math:`f_j` of eq. 2 are
