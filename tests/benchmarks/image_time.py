@@ -7,14 +7,18 @@ The fits of a draw run one after the other. mnist.npz is read from the folder th
 """
 
 import argparse
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ssldec import SSLDECClassifier
-from sklearn_ssldec.datasets import load_npz, mask_labels
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
+from images import load
 
 VARIANTS = {
     "the first version": {
@@ -36,19 +40,17 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    arrays = load_npz("mnist.npz")
     print("| draw | settings | CPU seconds | share of the first fit's | error, % |\n|---|---|---|---|---|")
     for draw in arguments.draws:
-        rows = np.random.RandomState(draw).permutation(len(arrays["x_train"]))[:10_000]
-        y = mask_labels(arrays["y_train"][rows].astype(int), 10, random_state=draw)
+        data = load("mnist", draw)
         first = None
         for name in arguments.variants:
             clf = SSLDECClassifier(random_state=draw, device="cpu", **VARIANTS[name])
             started = time.process_time()
-            clf.fit(arrays["x_train"][rows], y)
+            clf.fit(data.X, data.y)
             seconds = time.process_time() - started
             first = first or seconds
-            error = np.mean(clf.predict(arrays["x_test"]) != arrays["y_test"])
+            error = np.mean(clf.predict(data.X_test) != data.y_test)
             print(
                 f"| {draw} | {name} | {seconds:.0f} | {seconds / first:.2f} | {100 * error:.2f} |", flush=True
             )

@@ -9,12 +9,12 @@ four; of SMS, 1000.
 
 import argparse
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.naive_bayes import ComplementNB
@@ -22,20 +22,22 @@ from sklearn.naive_bayes import ComplementNB
 from sklearn_ssldec import SSLDECClassifier
 from sklearn_ssldec.datasets import mask_labels
 
-GROUPS = ("alt.atheism", "comp.graphics", "sci.med", "soc.religion.christian")
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "benchmarks"))
+from text import by_tfidf
+from text import load as load_newsgroups
+
 FREQUENCIES = ("soft", "bounded", "hard")
 Texts = tuple[list[str], np.ndarray]
 
 
 def newsgroups(folder: Path, sizes: list[int], rare: int | None, rng: np.random.RandomState) -> Texts:
     """Return so many messages of each group, or of three together and of a rare one."""
-    lines = (folder / "20newsgroups-train.tab").read_text(encoding="utf-8").split("\n")[3:]
-    rows = [line.split("\t", 1) for line in lines if line.partition("\t")[0] in GROUPS]
-    of_row = np.array([GROUPS.index(group) for group, _ in rows])
-    truth = of_row if rare is None else (of_row == rare).astype(int)
+    texts, truth = load_newsgroups(folder)
+    if rare is not None:
+        truth = (truth == rare).astype(int)
     chosen = np.concatenate([rng.permutation(np.flatnonzero(truth == j))[:n] for j, n in enumerate(sizes)])
     chosen = rng.permutation(chosen)
-    return [rows[i][1] for i in chosen], truth[chosen]
+    return [texts[i] for i in chosen], truth[chosen]
 
 
 def messages(folder: Path, rng: np.random.RandomState) -> Texts:
@@ -56,8 +58,7 @@ SETS: dict[str, Callable[[Path, np.random.RandomState], Texts]] = {
 
 def measure(texts: list[str], truth: np.ndarray, y: np.ndarray, draw: int) -> dict[str, list[float]]:
     """Return the accuracies on unlabeled texts, and the recall of the rarest class, of each method."""
-    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english", max_features=1000)
-    X = vectorizer.fit_transform(texts).astype(np.float32)
+    X = by_tfidf(texts, texts[:1])[0].astype(np.float32)
     hidden, rarest = y < 0, np.bincount(truth).argmin()
     found = {}
     for frequency in FREQUENCIES:
